@@ -1,0 +1,62 @@
+# espm: `make demo` shows it at work, `make test` proves it; both install what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## print this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: demo
+demo: prerequisites $(READY) ## the life of a node, for real: Puppet Server, espm, puppet agent
+	@$(BIN)/python -m tests.live.demo
+
+.PHONY: test
+test: prerequisites lint ## all tests, live ones included
+	$(PYTEST)
+
+.PHONY: check
+check: lint ## the fast part: format, lint, types, import contracts, unit and API tests
+	$(PYTEST) -m "not live and not postgresql" -q
+
+.PHONY: lint
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(READY) ## let ruff format the code and mend what it can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: bench
+bench: prerequisites $(READY) ## measure: each figure beside its yardstick
+	@$(BIN)/python -m tests.bench
+
+.PHONY: docs
+docs: $(READY) ## build the documentation in docs/_build
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/sphinx-build -W --keep-going docs docs/_build
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf *.egg-info
+
+.PHONY: prerequisites
+prerequisites:
+	@sh tests/prerequisites.sh
+
+$(READY): pyproject.toml setup.py
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || \
+	  { sh tests/prerequisites.sh && $(PYTHON) -m venv --clear $(VENV); }
+	@echo "installing the Python packages into $(VENV)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,116 @@
+"""The command ``espm``: the daemon, and what an administrator does beside it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import espm
+from espm.errors import EspmError
+from espm.exits import Exit, code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_EPILOG = """\
+exit codes:
+   0  stopped by a signal; or the command did its work
+   1  the command found something wrong
+   2  the command line is wrong
+  69  a port, the ledger or Puppet is not available
+  70  internal error
+  75  another espm works on this ledger
+  78  the configuration, the groups file or the ledger's schema is wrong
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line *arguments*; return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.config is None:
+        parser.error("-c FILE is missing: which configuration?")
+    try:
+        result: int = options.run(options)
+    except EspmError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"espm: {line}\n")
+        return code(error)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"espm: {error.strerror}{where}\n")
+        return Exit.FAILED
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="espm",
+        description="The safe, narrow door between cloud platforms and Puppet. Without a "
+        "command: run the daemon in the foreground.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"espm {espm.__version__}")
+    parser.add_argument("-c", dest="config", metavar="FILE", type=Path, help="configuration")
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    check = _command(commands, "check", "say whether everything is as it should be", _check)
+    check.add_argument("--json", action="store_true", help="print JSON")
+    backup = _command(commands, "backup", "copy the ledger while espm runs", _backup)
+    backup.add_argument("destination", metavar="DEST", type=Path, help="a file that is not there")
+    enc = commands.add_parser("enc", help="the documents of the built-in ENC")
+    enc_commands = enc.add_subparsers(title="commands", metavar="", required=True)
+    _command(enc_commands, "rebuild", "write the documents from the ledger", _rebuild)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary)
+    # Suppressed, or it would take back a -c that was given before the command.
+    parser.add_argument(
+        "-c",
+        dest="config",
+        metavar="FILE",
+        type=Path,
+        help="configuration",
+        default=argparse.SUPPRESS,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from espm.daemon import serve  # noqa: PLC0415 - the other commands need no web server
+
+    serve(options.config.absolute())
+    return Exit.OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    from espm import check  # noqa: PLC0415 - the daemon needs no checks
+
+    return check.main(options.config, as_json=options.json)
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from espm import commands  # noqa: PLC0415 - the daemon needs none of them
+
+    return commands.backup(options.config, options.destination)
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    from espm import commands  # noqa: PLC0415 - the daemon needs none of them
+
+    return commands.rebuild(options.config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""The API as a CherryPy application: ids, routing, authentication, rendering, the access line.
+
+CherryPy carries the request from the server to :class:`Application` and the answer back; its
+dispatchers, tools and error pages are not used, for they answer in HTML, log headers and know
+no preshared key.  Nothing global is mounted or started.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import cherrypy
+
+from espm import log as logs
+from espm.api import problem, routes
+from espm.api.message import Answer, Request, entity_tags
+from espm.api.parsing import read_json
+from espm.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from espm.api.auth import Keyring
+    from espm.api.gate import Gate
+    from espm.api.handlers import Handlers
+    from espm.model import Json
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Application:
+    """Answers every request that the server lets through.
+
+    :param body_limit: how many bytes a body may have.
+    """
+
+    def __init__(self, handlers: Handlers, keyring: Keyring, gate: Gate, body_limit: int) -> None:
+        self._handlers = handlers
+        self._keyring = keyring
+        self._gate = gate
+        self._body_limit = body_limit
+
+    def wsgi(self) -> cherrypy.Application:
+        """Return this as the WSGI application that the server calls."""
+        application = cherrypy.Application(
+            None,
+            "",
+            {
+                "/": {
+                    "request.dispatch": self._dispatch,
+                    "request.process_request_body": False,
+                    "request.show_tracebacks": False,
+                    "request.error_response": self._failed,
+                    "error_page.default": _refused_by_cherrypy,
+                    "tools.log_tracebacks.on": False,
+                    "tools.log_headers.on": False,
+                }
+            },
+        )
+        application.log.screen = False
+        application.log.access_log.disabled = True
+        return application
+
+    def _dispatch(self, _path: str) -> None:
+        """Take the request over from CherryPy; its own routing is left out."""
+        request = cherrypy.serving.request
+        request.config = request.app.config["/"].copy()
+        given = request.wsgi_environ.get("HTTP_X_REQUEST_ID", "")
+        request.espm_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.espm_begun = time.monotonic()
+        request.espm_platform = "-"
+        logs.request_id.set(request.espm_id)
+        request.handler = self._handle
+        request.hooks.attach("on_end_request", _log_access)
+
+    def _handle(self) -> bytes:
+        """Answer the request; what it raises is answered by :meth:`_failed`."""
+        incoming = cherrypy.serving.request
+        environ = incoming.wsgi_environ
+        route, path = self._route(incoming, environ)
+        request = Request(
+            request_id=incoming.espm_id,
+            path=path,
+            query=_query(incoming.query_string),
+            headers=_headers(environ),
+            body=lambda: read_json(_headers(environ), incoming.rfile, self._body_limit),
+            caller=incoming.espm_caller,
+        )
+        if not route.waits:
+            return _render(route.handler(self._handlers, request), request.headers)
+        with self._gate.waiting():
+            return _render(route.handler(self._handlers, request), request.headers)
+
+    def _route(
+        self, incoming: Any, environ: Mapping[str, Any]
+    ) -> tuple[routes.Route, Mapping[str, str]]:
+        """Return the route; nobody learns which ones there are before saying who they are."""
+        path = incoming.path_info
+        incoming.espm_caller = None
+        if path.startswith("/v1/"):
+            incoming.espm_caller = self._authenticate(incoming, environ)
+        return routes.find(incoming.method, path)
+
+    def _authenticate(self, incoming: Any, environ: Mapping[str, Any]) -> Any:
+        caller = self._keyring.authenticate(
+            environ.get("HTTP_AUTHORIZATION", ""), environ["REMOTE_ADDR"]
+        )
+        incoming.espm_platform = caller.name
+        if "espm.connection" in environ:
+            environ["espm.connection"].authenticated = True
+        return caller
+
+    def _failed(self) -> None:
+        """Answer with a problem document for the exception under way."""
+        request_id = getattr(cherrypy.serving.request, "espm_id", uuid.uuid4().hex)
+        error = sys.exc_info()[1] or RuntimeError("no exception")
+        status, body, headers = problem.document(error, request_id)
+        answer = Answer(status, body, headers, "application/problem+json")
+        cherrypy.serving.response.body = _render(answer, {})
+
+
+def _query(text: str) -> dict[str, str]:
+    pairs = parse_qsl(text, keep_blank_values=True)
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        msg = "the query repeats a parameter"
+        raise InvalidRequest(msg)
+    return query
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    headers = {
+        name[5:].lower().replace("_", "-"): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.lower().replace("_", "-")] = environ[name]
+    return headers
+
+
+def _render(answer: Answer, headers: Mapping[str, str]) -> bytes:
+    """Put *answer* into CherryPy's response and return its body."""
+    response = cherrypy.serving.response
+    etag = answer.headers.get("ETag")
+    if (
+        etag
+        and cherrypy.serving.request.method in {"GET", "HEAD"}
+        and {etag, "*"} & set(entity_tags(headers.get("if-none-match", "")))
+    ):
+        answer = Answer(304, None, answer.headers)
+    response.status = answer.status
+    response.headers.pop("Content-Type", None)
+    response.headers["X-Request-Id"] = cherrypy.serving.request.espm_id
+    response.headers["Cache-Control"] = "no-store" if etag is None else "private, no-cache"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(answer.headers)
+    if answer.body is None:
+        return b""
+    response.headers["Content-Type"] = answer.content_type
+    return answer.body if isinstance(answer.body, bytes) else _json(answer.body)
+
+
+def _json(body: Json) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _refused_by_cherrypy(status: str, message: str, **_: object) -> bytes:
+    """Render what CherryPy itself refuses as a problem document too."""
+    code = int(status.partition(" ")[0])
+    cherrypy.serving.response.headers["Content-Type"] = "application/problem+json"
+    body = {"type": "about:blank", "title": status[4:], "status": code, "detail": message}
+    return _json(body)
+
+
+def _log_access() -> None:
+    """Write the one line of a request: who, what, how it ended, how long it took."""
+    request, response = cherrypy.serving.request, cherrypy.serving.response
+    log.info(
+        '%s %s "%s %s" %s %.0f ms',
+        request.remote.ip,
+        request.espm_platform,
+        request.method,
+        request.path_info,
+        str(response.status)[:3],
+        (time.monotonic() - request.espm_begun) * 1000,
+    )
+    logs.request_id.set("-")

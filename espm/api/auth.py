@@ -1,0 +1,52 @@
+"""Who calls: the preshared key, compared in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from typing import TYPE_CHECKING
+
+from espm import limits
+from espm.api.problem import AuthenticationNeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from espm.model import Platform
+
+log = logging.getLogger(__name__)
+
+
+class Keyring:
+    """The platforms and the digests of their keys; replaced whole at a reload."""
+
+    def __init__(self, platforms: Sequence[Platform]) -> None:
+        self._platforms = tuple(platforms)
+
+    def replace(self, platforms: Sequence[Platform]) -> None:
+        """Let *platforms* call from now on, and nobody else."""
+        self._platforms = tuple(platforms)
+
+    def authenticate(self, authorization: str, peer: str) -> Platform:
+        """Return the platform whose key came in the header *authorization*.
+
+        The keys are 256 random bits and more, so their plain SHA-256 is what is kept.  All
+        digests are compared, whichever matches, so that time tells nothing.
+
+        :param authorization: the header's value, decoded as Latin-1; empty when absent.
+        :raises espm.errors.Unauthenticated: no platform has that key.
+        :raises espm.errors.OutsideLimits: it has, but may not call from *peer*.
+        """
+        scheme, _, key = authorization.partition(" ")
+        digest = hashlib.sha256(key.strip().encode("latin-1", "replace")).hexdigest().encode()
+        found = None
+        for platform in self._platforms:
+            for known in platform.psk_sha256:
+                if hmac.compare_digest(known.encode(), digest):
+                    found = platform
+        if found is None or scheme.lower() != "bearer":
+            log.warning("authentication failed from %s", peer)
+            raise AuthenticationNeeded
+        limits.permit_peer(found, peer)
+        return found

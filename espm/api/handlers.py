@@ -1,0 +1,244 @@
+"""One function for each request: parse, call one use case, render.
+
+No handler catches anything; :mod:`espm.api.problem` renders what is raised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import espm
+from espm import certificates, limits, nodes
+from espm.api import bodies, problem
+from espm.api.message import Answer
+from espm.api.parsing import check_query
+from espm.errors import InvalidCertname, InvalidRequest, NodeUnknown
+from espm.model import Certname, Classification, NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from espm.api.message import Request
+    from espm.health import Readiness
+    from espm.model import Node
+    from espm.ports import Ports
+
+_PEM = "application/x-pem-file"
+_PAGE = 100
+_PAGE_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The requests of the API; each method answers one route.
+
+    :ivar backends: which backends are configured, for whoami.
+    """
+
+    ports: Ports
+    readiness: Readiness
+    backends: Mapping[str, str]
+
+    def whoami(self, request: Request) -> Answer:
+        """GET /v1/whoami."""
+        check_query(request.query, ())
+        return Answer(
+            body={
+                **bodies.platform_body(request.platform),
+                "espm": espm.__version__,
+                "puppet": self.readiness.puppet_version(),
+                "backends": dict(self.backends),
+            }
+        )
+
+    def groups(self, request: Request) -> Answer:
+        """GET /v1/groups."""
+        check_query(request.query, ())
+        globs = request.platform.limits.groups
+        found = [group for group in self.ports.classifier.groups() if _any(group.name, globs)]
+        return Answer(body={"groups": [bodies.group_body(group) for group in found]})
+
+    def classes(self, request: Request) -> Answer:
+        """GET /v1/classes?environment=E."""
+        check_query(request.query, ("environment",))
+        default = self.ports.classifier.resolve(Classification()).environment
+        environment = request.query.get("environment", default)
+        limits.permit_environment(request.platform, environment)
+        fresh = "no-cache" in request.headers.get("cache-control", "").lower()
+        catalogue = self.ports.catalogue.classes(environment, max_age=0 if fresh else None)
+        globs = request.platform.limits.classes
+        body = bodies.catalogue_body(catalogue, lambda name: _any(name, globs))
+        etag = _digest(f"{catalogue.etag} {globs}".encode())
+        return Answer(body=body, headers={"ETag": etag})
+
+    def add_node(self, request: Request) -> Answer:
+        """POST /v1/nodes."""
+        certname, classification, order = bodies.new_node(request.body())
+        accepted = nodes.add_node(
+            request.platform,
+            certname,
+            classification,
+            self.ports,
+            order=order,
+            request_id=request.request_id,
+        )
+        headers = {"Location": f"/v1/nodes/{certname}", "ETag": accepted.node.etag}
+        return Answer(201, bodies.accepted_body(accepted), headers)
+
+    def list_nodes(self, request: Request) -> Answer:
+        """GET /v1/nodes?state=S&limit=N&after=NAME."""
+        check_query(request.query, ("state", "limit", "after"))
+        limit = _limit(request.query.get("limit", str(_PAGE)))
+        state, after = request.query.get("state"), request.query.get("after")
+        found = nodes.list_nodes(
+            request.platform,
+            self.ports,
+            state=None if state is None else _state(state),
+            after=None if after is None else Certname(after),
+            limit=limit + 1,
+        )
+        return _page(found[:limit], _next(request, found, limit))
+
+    def get_node(self, request: Request) -> Answer:
+        """GET /v1/nodes/NAME."""
+        node = nodes.find_node(request.platform, _name(request), self.ports)
+        return Answer(body=bodies.node_body(node), headers={"ETag": node.etag})
+
+    def put_node(self, request: Request) -> Answer:
+        """PUT /v1/nodes/NAME."""
+        accepted = nodes.change_node(
+            request.platform,
+            _name(request),
+            bodies.classification(request.body()),
+            self.ports,
+            if_match=request.if_match,
+            request_id=request.request_id,
+        )
+        return Answer(body=bodies.accepted_body(accepted), headers={"ETag": accepted.node.etag})
+
+    def delete_node(self, request: Request) -> Answer:
+        """DELETE /v1/nodes/NAME."""
+        nodes.delete_node(
+            request.platform,
+            _name(request),
+            self.ports,
+            if_match=request.if_match,
+            request_id=request.request_id,
+        )
+        return Answer(204)
+
+    def issue(self, request: Request) -> Answer:
+        """POST /v1/nodes/NAME/certificate."""
+        certname = _name(request)
+        node = nodes.find_node(request.platform, certname, self.ports)
+        delivery = certificates.issue(
+            request.platform,
+            certname,
+            bodies.order(request.body()),
+            self.ports,
+            request_id=request.request_id,
+        )
+        headers = {"Location": f"/v1/nodes/{certname}/certificate"}
+        return Answer(201, bodies.delivery_body(node, delivery), headers)
+
+    def get_certificate(self, request: Request) -> Answer:
+        """GET /v1/nodes/NAME/certificate."""
+        certname = _name(request)
+        certificate = certificates.find(request.platform, certname, self.ports)
+        return Answer(body=bodies.certificate_body(certname, certificate))
+
+    def revoke(self, request: Request) -> Answer:
+        """DELETE /v1/nodes/NAME/certificate."""
+        certificates.revoke(
+            request.platform, _name(request), self.ports, request_id=request.request_id
+        )
+        return Answer(204)
+
+    def ca(self, _: Request) -> Answer:
+        """GET /v1/ca."""
+        return _pem(self.ports.ca.bundle())
+
+    def crl(self, _: Request) -> Answer:
+        """GET /v1/crl."""
+        return _pem(self.ports.ca.crl())
+
+    def healthz(self, _: Request) -> Answer:
+        """GET /healthz: the process answers."""
+        return Answer(body={"status": "ok"})
+
+    def readyz(self, _: Request) -> Answer:
+        """GET /readyz: ledger, ENC and CA answer; each with its reason."""
+        reasons = self.readiness.reasons()
+        body = {
+            name: {"status": "ok"} if reason is None else {"status": "down", "reason": reason}
+            for name, reason in reasons.items()
+        }
+        return Answer(503 if any(reasons.values()) else 200, body)
+
+    def problem(self, request: Request) -> Answer:
+        """GET /problems/SLUG: what a problem means and what to do."""
+        kinds = {kind.slug: kind for kind in (problem.INTERNAL, *problem.PROBLEMS.values())}
+        kind = kinds.get(request.path["slug"])
+        if kind is None:
+            msg = "there is no problem of that name"
+            raise problem.PathUnknown(msg)
+        return Answer(body=problem.page(kind).encode(), content_type="text/plain; charset=utf-8")
+
+
+def _name(request: Request) -> Certname:
+    """Return the name in the path; one that can't be a node's is simply not there."""
+    return _or_unknown(request.path["certname"])
+
+
+def _or_unknown(name: str) -> Certname:
+    try:
+        return Certname(name)
+    except InvalidCertname:
+        msg = "the platform has no node of that name"
+        raise NodeUnknown(msg) from None
+
+
+def _any(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _PAGE_LIMIT):
+        msg = f"limit: not a number from 1 to {_PAGE_LIMIT}"
+        raise InvalidRequest(msg)
+    return int(text)
+
+
+def _state(text: str) -> NodeState:
+    listed = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
+    if text not in listed:
+        msg = f"state: not one of {', '.join(listed)}"
+        raise InvalidRequest(msg)
+    return NodeState(text)
+
+
+def _next(request: Request, found: Sequence[Node], limit: int) -> str | None:
+    """Return the path of the next page, if there is one."""
+    if len(found) <= limit:
+        return None
+    kept = [f"{name}={request.query[name]}" for name in ("state",) if name in request.query]
+    return "/v1/nodes?" + "&".join([*kept, f"limit={limit}", f"after={found[limit - 1].certname}"])
+
+
+def _page(found: Sequence[Node], following: str | None) -> Answer:
+    headers = {} if following is None else {"Link": f'<{following}>; rel="next"'}
+    return Answer(
+        body={"nodes": [bodies.node_body(node) for node in found], "next": following},
+        headers=headers,
+    )
+
+
+def _pem(pem: bytes) -> Answer:
+    return Answer(body=pem, headers={"ETag": _digest(pem)}, content_type=_PEM)
+
+
+def _digest(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'

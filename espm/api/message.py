@@ -1,0 +1,63 @@
+"""What a handler is given and what it returns; no CherryPy in either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from espm.api.problem import AuthenticationNeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from espm.model import Json, Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was routed; the caller is known where the route asks for it.
+
+    :ivar path: the parts of the path that the route names.
+    :ivar headers: by lower-case name.
+    :ivar body: reads and parses the JSON body when it is called.
+    """
+
+    request_id: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Callable[[], Json]
+    caller: Platform | None = None
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that calls.
+
+        :raises espm.api.problem.AuthenticationNeeded: the route lets anybody in.
+        """
+        if self.caller is None:
+            raise AuthenticationNeeded
+        return self.caller
+
+    @property
+    def if_match(self) -> tuple[str, ...]:
+        """The entity tags of ``If-Match``; none when it is absent."""
+        return entity_tags(self.headers.get("if-match", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller gets: JSON unless *content_type* says otherwise.
+
+    :ivar body: a JSON value, or bytes that go out as they are; None for no body.
+    """
+
+    status: int = 200
+    body: Json = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+def entity_tags(header: str) -> tuple[str, ...]:
+    """Return the entity tags of an ``If-Match`` or ``If-None-Match`` header."""
+    return tuple(tag.strip() for tag in header.split(",") if tag.strip())

@@ -1,0 +1,77 @@
+"""The whole HTTP surface as one list, and how a path finds its row."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from espm.api.handlers import Handlers
+from espm.api.problem import MethodRefused, PathUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from espm.api.message import Answer, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One request of the API.
+
+    :ivar path: with ``{name}`` for a segment that varies.
+    :ivar open: whether anybody may call it.
+    :ivar waits: whether answering it may wait for Puppet.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Handlers, Request], Answer]
+    open: bool = False
+    waits: bool = False
+
+
+ROUTES = (
+    Route("GET", "/v1/whoami", Handlers.whoami, waits=True),
+    Route("GET", "/v1/groups", Handlers.groups),
+    Route("GET", "/v1/classes", Handlers.classes, waits=True),
+    Route("GET", "/v1/nodes", Handlers.list_nodes),
+    Route("POST", "/v1/nodes", Handlers.add_node, waits=True),
+    Route("GET", "/v1/nodes/{certname}", Handlers.get_node),
+    Route("PUT", "/v1/nodes/{certname}", Handlers.put_node, waits=True),
+    Route("DELETE", "/v1/nodes/{certname}", Handlers.delete_node, waits=True),
+    Route("GET", "/v1/nodes/{certname}/certificate", Handlers.get_certificate),
+    Route("POST", "/v1/nodes/{certname}/certificate", Handlers.issue, waits=True),
+    Route("DELETE", "/v1/nodes/{certname}/certificate", Handlers.revoke, waits=True),
+    Route("GET", "/v1/ca", Handlers.ca, waits=True),
+    Route("GET", "/v1/crl", Handlers.crl, waits=True),
+    Route("GET", "/healthz", Handlers.healthz, open=True),
+    Route("GET", "/readyz", Handlers.readyz, open=True, waits=True),
+    Route("GET", "/problems/{slug}", Handlers.problem, open=True),
+)
+
+_PATTERNS = {
+    path: re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+    for path in {route.path for route in ROUTES}
+}
+
+
+def find(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+    """Return the route of a request and the parts of its path that vary.
+
+    HEAD finds what GET finds; the server leaves out the body.
+
+    :raises espm.api.problem.PathUnknown: no route has that path.
+    :raises espm.api.problem.MethodRefused: some has, but not for that method.
+    """
+    wanted = "GET" if method == "HEAD" else method
+    for pattern_path, pattern in _PATTERNS.items():
+        match = pattern.fullmatch(path)
+        if match is None:
+            continue
+        routes = {route.method: route for route in ROUTES if route.path == pattern_path}
+        if wanted not in routes:
+            raise MethodRefused(method, {*routes} | ({"HEAD"} if "GET" in routes else set()))
+        return routes[wanted], match.groupdict()
+    msg = "there is nothing at this path"
+    raise PathUnknown(msg)

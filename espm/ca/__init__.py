@@ -1,0 +1,1 @@
+"""Ways to reach Puppet's CA, each behind :class:`espm.ports.CertificateAuthority`."""

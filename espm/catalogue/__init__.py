@@ -1,0 +1,1 @@
+"""What classes there are: one module for each way to ask."""

@@ -1,0 +1,91 @@
+"""What Puppet Server's answer on an environment's classes says.
+
+The answer lists files, each with the classes in it or with the error that stopped the parser
+("Environment classes", puppetserver documentation)::
+
+    {"name": "production", "files": [
+      {"path": "/etc/.../modules/ntp/manifests/init.pp", "classes": [{"name": "ntp", "params": [
+        {"name": "servers", "type": "Array[String]", "default_source": "['pool.ntp.org']"}]}]},
+      {"path": "/etc/.../manifests/site.pp", "error": "Syntax error at ..."}]}
+
+Where the code lies on the server is nobody's business but the server's: of a path, callers see
+the module's (or environment's) name and what follows it, and the same in messages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING
+
+from espm.errors import BackendUnavailable
+from espm.model import Catalogue, ClassParameter, PuppetClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from espm.model import Json
+
+#: Characters of an error's message that are kept.
+MESSAGE = 500
+
+_REFERENCE = re.compile(r"TypeReference\['([^']+)'\]")
+_INSIDE = re.compile(r".*/([^/]+/manifests/.*)")
+_WHERE = re.compile(r"(?:/[^\s:,()'\"]*)?/([^\s:,()'\"/]+/(?:manifests|functions|types|plans)/)")
+
+
+def catalogue(environment: str, answer: Json) -> Catalogue:
+    """Return the catalogue that Puppet Server's *answer* describes.
+
+    :raises espm.errors.BackendUnavailable: the answer is of another kind.
+    """
+    try:
+        files = answer["files"]
+        classes = {found.name: found for found in _classes(files)}
+        unparsable = {_short(file["path"]): _message(file) for file in files if "error" in file}
+    except (KeyError, TypeError, AttributeError) as exc:
+        msg = "Puppet Server's answer on its classes can't be understood"
+        raise BackendUnavailable(msg) from exc
+    ordered = {name: classes[name] for name in sorted(classes)}
+    return Catalogue(environment, ordered, unparsable, _etag(ordered, unparsable))
+
+
+def _classes(files: Iterable[Json]) -> Iterable[PuppetClass]:
+    for file in files:
+        for found in file.get("classes", ()):
+            parameters = tuple(_parameter(entry) for entry in found["params"])
+            yield PuppetClass(found["name"], parameters)
+
+
+def _parameter(entry: Json) -> ClassParameter:
+    """Return a parameter; its default as source text, which every default has."""
+    source = entry.get("default_source")
+    if source is None and "default_literal" in entry:
+        source = json.dumps(entry["default_literal"])
+    return ClassParameter(entry["name"], _type(entry.get("type")), source, required=source is None)
+
+
+def _type(text: str | None) -> str | None:
+    """Return a type as the code has it; the server marks names that it did not look up."""
+    return text and _REFERENCE.sub(r"\1", text)
+
+
+def _message(file: Json) -> str:
+    message = _WHERE.sub(r"\1", str(file["error"]))
+    return message.replace(file["path"], file["path"].rpartition("/")[2])[:MESSAGE]
+
+
+def _short(path: str) -> str:
+    """Return the part of a file's path that the authors of the code know."""
+    found = _INSIDE.search(path)
+    return found[1] if found else path.rpartition("/")[2]
+
+
+def _etag(classes: dict[str, PuppetClass], unparsable: dict[str, str]) -> str:
+    content = [
+        [found.name, [[p.name, p.type, p.default, p.required] for p in found.parameters]]
+        for found in classes.values()
+    ]
+    text = json.dumps([content, sorted(unparsable.items())])
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

@@ -1,0 +1,290 @@
+"""The use cases of a node's certificate: issue, read, revoke - and settle what went wrong.
+
+Whatever is done here can be killed anywhere.  The public key is in the ledger before the CA
+hears of it, so :func:`settle` can always tell ours from a stranger's, and nothing that is not
+ours by key is ever revoked or cleaned::
+
+    order (key noted) -> submit -> sign -> key compared -> record
+    settle:  ours at the CA?  -> revoke -> seen in the CRL -> clean -> revoked
+             not there?       -> our CSR withdrawn -> void
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from espm import intents, x509
+from espm.errors import (
+    BackendRefused,
+    CertificateExists,
+    CertificateUnknown,
+    CertnameTaken,
+    CsrMismatch,
+    CsrPending,
+    CsrUnknown,
+    RevocationUnproven,
+)
+from espm.model import Certificate, CertificateState, IntentKind, KeyMaker
+
+if TYPE_CHECKING:
+    from espm.model import Certname, Intent, Issued, Node, Platform
+    from espm.ports import Ports
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the platform wants: a key and certificate of our making, or a CSR signed.
+
+    :ivar csr: the CSR to sign (PEM); None lets espm make key and CSR.
+    :ivar sign_pending: SHA-256 (lower-case hex) of the DER of the CSR that waits at the CA.
+    :ivar replace_pending: remove another CSR of that name that waits first.
+    """
+
+    csr: bytes | None = None
+    sign_pending: str | None = None
+    replace_pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the platform gets; the private key exists nowhere else."""
+
+    certificate: Certificate
+    bundle: bytes
+    private_key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A CSR on its way to the CA; *pem* is None when the CA has it already."""
+
+    pem: bytes | None
+    key_sha256: str
+    key_maker: KeyMaker
+    private_key: bytes | None = None
+
+
+def check_order(order: Order, certname: Certname, platform: Platform) -> None:
+    """Return when the order's own CSR, if it brings one, may be signed.
+
+    :raises espm.errors.InvalidCsr: it may not; says why.
+    """
+    if order.csr is not None:
+        x509.check_csr(order.csr, certname, platform.limits.extensions)
+
+
+def issue(
+    platform: Platform, certname: Certname, order: Order, ports: Ports, *, request_id: str
+) -> Delivery:
+    """Get a certificate for a node that has none.
+
+    Not idempotent: the second call is refused with CertificateExists.  When the answer is lost,
+    a certificate for a node's own key can be read with :func:`find`; one for a key of ours is
+    revoked, for the key is gone.
+
+    :raises espm.errors.NodeUnknown: the platform has no such node.
+    :raises espm.errors.Conflict: see its subclasses.
+    :raises espm.errors.BackendError: nothing valid remains, or the open intent says what may.
+    """
+    check_order(order, certname, platform)
+    node = ports.ledger.node(platform.name, certname)
+    intents.carry_on_left(node, FINISHERS, ports)
+    intent = ports.ledger.begin(node, IntentKind.ISSUE, request_id=request_id)
+    with intents.or_else(lambda: ports.ledger.close(intent), intent, ports):
+        _refuse_second(node, ports)
+    with intents.or_else(lambda: finish_issue(node, intent, ports), intent, ports):
+        delivery = obtain(node, intent, order, platform, ports)
+        ports.ledger.close(intent)
+    return delivery
+
+
+def find(platform: Platform, certname: Certname, ports: Ports) -> Certificate:
+    """Return the node's latest certificate, whatever its state.
+
+    :raises espm.errors.NodeUnknown: the platform has no such node.
+    :raises espm.errors.CertificateUnknown: the node never had one.
+    """
+    node = ports.ledger.node(platform.name, certname)
+    certificate = ports.ledger.certificate(node)
+    if certificate is None or certificate.issued is None:
+        msg = f"the node {certname} has no certificate"
+        raise CertificateUnknown(msg)
+    return certificate
+
+
+def revoke(platform: Platform, certname: Certname, ports: Ports, *, request_id: str) -> None:
+    """Revoke the node's certificate; returns once the CRL shows it.  Idempotent.
+
+    :raises espm.errors.NodeUnknown: the platform has no such node.
+    :raises espm.errors.CertificateUnknown: the node never had a certificate.
+    :raises espm.errors.BackendError: not proved yet; a repeat or the next start carries it on.
+    """
+    find(platform, certname, ports)
+    node = ports.ledger.node(platform.name, certname)
+    intents.carry_on_left(node, FINISHERS, ports)
+    if not ports.ledger.certificates(node):
+        return
+    intent = ports.ledger.begin(node, IntentKind.REVOKE, request_id=request_id)
+    with intents.or_leave(intent, ports):
+        finish_revoke(node, intent, ports)
+
+
+def obtain(node: Node, intent: Intent, order: Order, platform: Platform, ports: Ports) -> Delivery:
+    """Order, sign and record the certificate of *node* under the open *intent*.
+
+    Whoever calls it settles the node's certificates when it raises.
+    """
+    if ports.ca.certificate(node.certname) is not None:
+        msg = f"the CA holds a certificate for {node.certname} that espm did not order"
+        raise CertnameTaken(msg)
+    request = _request(node.certname, order, platform, ports)
+    bundle = ports.ca.bundle()
+    ordered = ports.ledger.order(intent, request.key_sha256, request.key_maker)
+    if request.pem is not None:
+        ports.ca.submit(node.certname, request.pem)
+    issued = x509.parse_certificate(ports.ca.sign(node.certname))
+    if issued.key_sha256 != request.key_sha256:
+        log.error("the CA signed another key for %s, serial %x", node.certname, issued.serial)
+        msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
+        raise BackendRefused(msg)
+    certificate = ports.ledger.record(ordered, issued)
+    log.info("issued %s serial %x", node.certname, issued.serial)
+    return Delivery(certificate, bundle, request.private_key)
+
+
+def finish_issue(node: Node, intent: Intent, ports: Ports) -> None:
+    """Carry on an ISSUE that was left: keep what the node can use, settle the rest.
+
+    While the intent is open, the node's certificates are those that it ordered.
+    """
+    for certificate in ports.ledger.certificates(node):
+        _keep_or_settle(node, certificate, ports)
+    ports.ledger.close(intent)
+
+
+def finish_revoke(node: Node, intent: Intent, ports: Ports) -> None:
+    """Carry on a REVOKE until the CRL shows the node's certificates."""
+    settle_all(node, ports)
+    ports.ledger.close(intent)
+
+
+def settle_all(node: Node, ports: Ports) -> None:
+    """Leave nothing of the node's certificates valid at the CA.  Idempotent.
+
+    :raises espm.errors.RevocationUnproven: the CRL does not show one that was revoked.
+    """
+    for certificate in ports.ledger.certificates(node):
+        _settle(node.certname, certificate, ports)
+
+
+def _refuse_second(node: Node, ports: Ports) -> None:
+    if ports.ledger.certificates(node):
+        msg = (
+            f"the node {node.certname} has a certificate; read it with GET, or DELETE it before "
+            "asking for a new one"
+        )
+        raise CertificateExists(msg)
+
+
+def _request(certname: Certname, order: Order, platform: Platform, ports: Ports) -> _Request:
+    if order.sign_pending is not None:
+        return _pending(certname, order.sign_pending, platform, ports)
+    if ports.ca.request(certname) is not None:
+        _make_room(certname, ports, replace=order.replace_pending)
+    if order.csr is not None:
+        key_sha256 = x509.check_csr(order.csr, certname, platform.limits.extensions)
+        return _Request(order.csr, key_sha256, KeyMaker.NODE)
+    key = x509.new_key(ports.key_type)
+    return _Request(
+        x509.new_csr(certname, key),
+        x509.key_sha256(key.public_key()),
+        KeyMaker.ESPM,
+        x509.key_pem(key),
+    )
+
+
+def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) -> _Request:
+    csr = ports.ca.request(certname)
+    if csr is None:
+        msg = f"no CSR for {certname} waits at the CA; the agent has to submit it first"
+        raise CsrUnknown(msg)
+    if x509.csr_der_sha256(csr) != sha256:
+        msg = (
+            f"the CSR for {certname} that waits at the CA is not the one named; compare the "
+            "fingerprint on the instance itself"
+        )
+        raise CsrMismatch(msg)
+    key_sha256 = x509.check_csr(csr, certname, platform.limits.extensions)
+    return _Request(None, key_sha256, KeyMaker.AGENT)
+
+
+def _make_room(certname: Certname, ports: Ports, *, replace: bool) -> None:
+    if not replace:
+        msg = (
+            f"a CSR for {certname} waits at the CA; sign it with 'sign_pending', or say "
+            '"replace_pending": true to remove it'
+        )
+        raise CsrPending(msg)
+    ports.ca.withdraw(certname)
+
+
+def _keep_or_settle(node: Node, certificate: Certificate, ports: Ports) -> None:
+    if certificate.key_maker is KeyMaker.ESPM:
+        # The key went with the answer that was never sent.
+        _settle(node.certname, certificate, ports)
+    elif certificate.state is CertificateState.ORDERED:
+        held = _ours(node.certname, certificate, ports)
+        if held is None:
+            _void(node.certname, certificate, ports)
+        else:
+            ports.ledger.record(certificate, held)
+
+
+def _settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:
+    held = _ours(certname, certificate, ports)
+    if certificate.state is CertificateState.ORDERED:
+        if held is None:
+            _void(certname, certificate, ports)
+            return
+        certificate = ports.ledger.record(certificate, held)
+    certificate = ports.ledger.mark(certificate, CertificateState.REVOKING)
+    if held is not None:
+        ports.ca.revoke(certname)
+    _prove(certname, certificate, ports)
+    if held is not None:
+        ports.ca.clean(certname)
+    ports.ledger.mark(certificate, CertificateState.REVOKED)
+
+
+def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued | None:
+    """Return what the CA holds for the name, if it is for the key of *certificate*."""
+    pem = ports.ca.certificate(certname)
+    held = None if pem is None else x509.parse_certificate(pem)
+    return held if held is not None and held.key_sha256 == certificate.key_sha256 else None
+
+
+def _void(certname: Certname, certificate: Certificate, ports: Ports) -> None:
+    # An agent's own CSR stays where it is: the platform may still want it signed.
+    if certificate.key_maker is not KeyMaker.AGENT:
+        waiting = ports.ca.request(certname)
+        if waiting is not None and x509.csr_key_sha256(waiting) == certificate.key_sha256:
+            ports.ca.withdraw(certname)
+    ports.ledger.mark(certificate, CertificateState.VOID)
+
+
+def _prove(certname: Certname, certificate: Certificate, ports: Ports) -> None:
+    issued = certificate.issued
+    if issued is None or not x509.revoked(ports.ca.crl(), issued.pem.encode()):
+        msg = (
+            f"the CRL does not show the certificate of {certname} as revoked; it stays on "
+            "espm's list until it does"
+        )
+        raise RevocationUnproven(msg)
+    log.info("revoked %s serial %x, seen in the CRL", certname, issued.serial)
+
+
+FINISHERS = {IntentKind.ISSUE: finish_issue, IntentKind.REVOKE: finish_revoke}

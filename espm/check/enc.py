@@ -1,0 +1,128 @@
+"""Checks of the way from Puppet Server to the ENC: puppet.conf, ``espm_enc``, its directory."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espm import command
+from espm.check.finding import Finding, State
+from espm.check.puppet import unused
+from espm.errors import EspmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from espm.check.finding import Context
+
+#: Where Puppet's packages and Debian's have puppet.conf; a user but root would get another one.
+_CONFDIRS = (Path("/etc/puppetlabs/puppet"), Path("/etc/puppet"))
+_PATH = "/opt/puppetlabs/bin:/usr/local/bin:/usr/bin:/bin"
+_APPLY = "run espm_setup --apply, or change puppet.conf as espm_setup says"
+
+
+def directory(context: Context) -> Iterator[Finding]:
+    """Look whether the ENC can be written, and its groups read."""
+    context.classifier.ping()
+    groups = context.classifier.groups()
+    yield Finding("ENC", State.OK, f"can be written; {len(groups)} groups")
+
+
+def readers(context: Context) -> Iterator[Finding]:
+    """Look whether Puppet Server can read the documents in the ENC's directory."""
+    path = context.enc_directory
+    if path is None:
+        return
+    try:
+        state = path.stat()
+    except OSError:
+        return  # directory() has said it.
+    group = path.group()
+    if state.st_mode & 0o2050 == 0o2050:
+        yield Finding("ENC readers", State.OK, f"group {group}, who must be Puppet Server's user's")
+    else:
+        what = f"{path} is not setgid or not readable for its group ({group})"
+        yield Finding("ENC readers", State.FAIL, what, f"do: chmod 2750 {shlex.quote(str(path))}")
+
+
+def group_classes(context: Context) -> Iterator[Finding]:
+    """Look whether the classes of the groups exist in their environments."""
+    default = str(context.config.classifier_options.get("environment") or "production")
+    for group in context.classifier.groups():
+        if not group.classes:
+            continue
+        environment = group.environment or default
+        known = context.catalogue.classes(environment).classes
+        if lacking := sorted(set(group.classes) - set(known)):
+            what = f"environment {environment} has no class {', '.join(lacking)}"
+            remedy = "correct the groups file, or deploy the class"
+            yield Finding(f"group {group.name}", State.WARN, what, remedy)
+
+
+def hook_up(context: Context) -> Iterator[Finding]:
+    """Look whether Puppet Server asks ``espm_enc``, and what that answers."""
+    path = context.enc_directory
+    if path is None:
+        return
+    settings = puppet_settings()
+    if not settings:
+        what = "Puppet is not on this host, so who asks espm_enc was not looked at"
+        yield Finding("ENC hook-up", State.OK, what)
+        return
+    words = settings.get("external_nodes", "").split()
+    wanted = _options(path, context.config.classifier_options.get("fallback", ""))
+    if fault := _fault(settings.get("node_terminus", ""), words, wanted):
+        yield Finding("ENC hook-up", State.FAIL, fault, _APPLY)
+        return
+    yield Finding("ENC hook-up", State.OK, "Puppet Server asks espm_enc")
+    yield _answer(words)
+
+
+def puppet_settings() -> Mapping[str, str]:
+    """Return this host's ``node_terminus`` and ``external_nodes``; nothing without Puppet."""
+    puppet = shutil.which("puppet", path=_PATH)
+    confdir = next((path for path in _CONFDIRS if (path / "puppet.conf").is_file()), None)
+    if puppet is None or confdir is None:
+        return {}
+    arguments = ["--confdir", str(confdir), "--section", "server"]
+    wanted = ["node_terminus", "external_nodes"]
+    output = command.run([puppet, "config", "print", *arguments, *wanted], timeout=60)
+    lines = output.stdout.decode("utf-8", "replace").splitlines()
+    return {key.strip(): value.strip() for key, mark, value in _split(lines) if mark}
+
+
+def _split(lines: list[str]) -> Iterator[tuple[str, str, str]]:
+    return (line.partition("=") for line in lines)
+
+
+def _options(directory: Path, fallback: str) -> list[str]:
+    """Return the options of ``espm_enc`` that fit the configuration."""
+    return ["-d", str(directory), *(part for word in fallback.split() for part in ("-f", word))]
+
+
+def _fault(terminus: str, words: list[str], wanted: list[str]) -> str:
+    """Return what is wrong with puppet.conf's two settings; empty when they are right."""
+    if terminus != "exec":
+        return "puppet.conf has no node_terminus = exec in [server], so no node gets its classes"
+    if not words or Path(words[0]).name != "espm_enc":
+        return "puppet.conf has another external_nodes than espm_enc"
+    if words[1:] != wanted:
+        return f"external_nodes in puppet.conf is not: {words[0]} {' '.join(wanted)}"
+    return ""
+
+
+def _answer(words: list[str]) -> Finding:
+    """Return what comes of asking for a name that is nobody's."""
+    try:
+        output = command.run([*words, unused()], timeout=30)
+    except (EspmError, ValueError):
+        return Finding("espm_enc", State.FAIL, "it cannot be run", f"look at {words[0]}")
+    if output.status != 0:
+        why = output.stderr.decode("utf-8", "replace").strip().splitlines()[:1]
+        what = f"it fails for names that are not espm's: {' '.join(why)}"
+        return Finding("espm_enc", State.FAIL, what, f"run it as Puppet Server's user: {words[0]}")
+    empty = output.stdout.strip() == b"{}"
+    source = "site.pp decides" if empty else "the ENC that was there before answers"
+    return Finding("espm_enc", State.OK, f"for other names, {source}")

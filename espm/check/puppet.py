@@ -1,0 +1,96 @@
+"""Checks of Puppet Server: can it be reached, does it allow what espm does, is its CRL good."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from espm.check.finding import Finding, State
+from espm.check.own import until
+from espm.model import Certname
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from espm.check.finding import Context
+
+#: A CRL of this many bytes takes noticeable time at every revocation.
+LARGE_CRL = 1024 * 1024
+
+
+def reachable(context: Context) -> Iterator[Finding]:
+    """Look whether the CA answers at all."""
+    version = context.ca.version()
+    yield Finding("CA", State.OK, f"{context.config.access.ca_url} runs version {version}")
+
+
+def rights(context: Context) -> Iterator[Finding]:
+    """Look whether espm may do at the CA what it has to."""
+    if program := context.config.ca_options.get("program"):
+        yield _program(Path(program))
+        return
+    path = f"/puppet-ca/v1/certificate_status/{unused()}"
+    reply = context.ca_server.call("GET", path, accept=(200, 403, 404))
+    if reply.status != 403:
+        what = f"{context.config.certname} may see and change the status of certificates"
+        yield Finding("CA rights", State.OK, what)
+        return
+    rule = r'"^/puppet-ca/v1/certificate_status/[^/]+$" (type regex, methods get, put and delete)'
+    yield Finding(
+        "CA rights",
+        State.FAIL,
+        f"Puppet Server does not let {context.config.certname} at certificate_status",
+        f"allow it in auth.conf, before the shipped rule: path {rule}; espm_setup --apply does it",
+    )
+
+
+def classes(context: Context) -> Iterator[Finding]:
+    """Look whether Puppet says which classes it has."""
+    config = context.config
+    if not config.check_classes:
+        what = "classes are not checked before nodes get them"
+        yield Finding("classes", State.WARN, what, "set [classifier] check_classes = yes")
+        return
+    environment = str(config.classifier_options.get("environment") or "production")
+    found = context.catalogue.classes(environment, max_age=0)
+    yield Finding("classes", State.OK, f"{len(found.classes)} in environment {environment}")
+    for path, message in found.unparsable.items():
+        what = f"Puppet cannot parse {path}: {message}"
+        yield Finding("classes", State.WARN, what, "mend that file; its classes are missing")
+
+
+def crl(context: Context) -> Iterator[Finding]:
+    """Look whether the CRL is in force, small, and the one of the CA that signs."""
+    pem = context.ca.crl()
+    crls = [x509.load_pem_x509_crl(block) for block in _blocks(pem)]
+    issuers = {ca.subject for ca in x509.load_pem_x509_certificates(context.ca.bundle())}
+    if not any(found.issuer in issuers for found in crls):
+        remedy = "put this CA's certificates into [puppet] ca_file, or name its CRL: [ca] crl_file"
+        yield Finding("CRL", State.FAIL, "no CRL is of the CA that signs", remedy)
+    for found in crls:
+        if found.next_update_utc is not None:
+            remedy = "revoke any certificate, which makes Puppet Server write a new CRL"
+            yield until("CRL", f"{len(found)} revocations,", found.next_update_utc, remedy)
+    if len(pem) > LARGE_CRL:
+        remedy = "stop Puppet Server and run: puppetserver ca prune"
+        yield Finding("CRL", State.WARN, f"it has {len(pem)} bytes, which slows revoking", remedy)
+
+
+def unused() -> Certname:
+    """Return a name that nobody has."""
+    return Certname(f"espm-check-{secrets.token_hex(8)}")
+
+
+def _program(path: Path) -> Finding:
+    if os.access(path, os.X_OK):
+        return Finding("CA rights", State.OK, f"{path} can be run")
+    return Finding("CA rights", State.FAIL, f"{path} cannot be run", "correct [ca] and its section")
+
+
+def _blocks(pem: bytes) -> list[bytes]:
+    end = b"-----END X509 CRL-----"
+    return [part + end for part in pem.split(end)[:-1]]

@@ -1,0 +1,61 @@
+"""Checks of what espm keeps and whether it runs: the ledger, unfinished nodes, the daemon."""
+
+from __future__ import annotations
+
+import ssl
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espm.check.finding import Finding, State
+from espm.ledger import open_ledger
+from espm.model import NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from espm.check.finding import Context
+
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to connect to, not to bind
+
+
+def ledger(context: Context) -> Iterator[Finding]:
+    """Look whether the ledger can be written, and what is unfinished in it."""
+    with open_ledger(context.config.ledger_url) as opened:
+        opened.ping()
+        states = Counter(node.state for node in opened.nodes())
+    counts = ", ".join(f"{states[state]} {state}" for state in NodeState if states[state])
+    yield Finding("ledger", State.OK, f"can be written; nodes: {counts or 'none'}")
+    if unfinished := states[NodeState.ADDING] + states[NodeState.DELETING]:
+        what = f"{unfinished} nodes are being added or deleted"
+        remedy = "if that lasts, see espm's log; each start of espm carries them on"
+        yield Finding("ledger", State.WARN, what, remedy)
+
+
+def daemon(context: Context) -> Iterator[Finding]:
+    """Look whether espm runs, and with the certificate that the configuration names."""
+    server = context.config.server
+    where = f"port {server.port}"
+    address = (_EVERYWHERE.get(server.host, server.host), server.port)
+    try:
+        shown = ssl.get_server_certificate(address, timeout=5)
+    except ConnectionRefusedError:
+        yield Finding("daemon", State.OK, f"does not run (nobody listens on {where})")
+        return
+    except OSError:
+        remedy = f"see who has {where}: ss -ltnp"
+        yield Finding("daemon", State.WARN, f"who listens on {where} speaks no TLS", remedy)
+        return
+    if ssl.PEM_cert_to_DER_cert(shown) == _leaf(Path(server.certificate)):
+        yield Finding("daemon", State.OK, f"runs on {where} with this certificate")
+    else:
+        remedy = "if it is espm, reload it: systemctl reload espm"
+        what = f"who listens on {where} shows another certificate"
+        yield Finding("daemon", State.WARN, what, remedy)
+
+
+def _leaf(path: Path) -> bytes:
+    """Return the DER of the first certificate in a file."""
+    text = path.read_text("ascii")
+    end = "-----END CERTIFICATE-----"
+    return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERT") : text.index(end)] + end)

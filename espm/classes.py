@@ -1,0 +1,72 @@
+"""Whether what a node is to be told exists in Puppet's code.
+
+A pure comparison of a classification with the catalogue of its environment, so that the use
+cases, the reload of the groups file and ``espm check`` all say the same of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from espm.names import METAPARAMETERS, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from espm.model import Catalogue, Json, PuppetClass
+
+
+class Findings(NamedTuple):
+    """What a comparison found, one sentence each.
+
+    :ivar faults: what does not exist; Puppet would fail every catalog of the node.
+    :ivar warnings: what may be missing; Hiera decides, and only Puppet can ask it.
+    """
+
+    faults: list[str]
+    warnings: list[str]
+
+
+def check(classes: Mapping[str, Mapping[str, Json]], catalogue: Catalogue) -> Findings:
+    """Return what is wrong with *classes* (name to parameters) in *catalogue*'s environment.
+
+    Metaparameters (``stage``, ``noop`` ...) are parameters of every class.
+    """
+    known = {n: p for n, p in classes.items() if n in catalogue.classes}
+    faults = [_unknown(name, catalogue) for name in classes if name not in known]
+    warnings: list[str] = []
+    for name, parameters in known.items():
+        faults += _unknown_parameters(catalogue.classes[name], parameters)
+        warnings += _missing(catalogue.classes[name], parameters)
+    return Findings(faults, warnings)
+
+
+def _unknown(name: str, catalogue: Catalogue) -> str:
+    fault = f"class '{name}' does not exist in environment '{catalogue.environment}'"
+    fault += did_you_mean(name, catalogue.classes)
+    if catalogue.unparsable:
+        fault += f" ({_files(catalogue.unparsable)}: its code may be there)"
+    return fault
+
+
+def _files(unparsable: Mapping[str, str]) -> str:
+    first = sorted(unparsable)[:3]
+    more = len(unparsable) - len(first)
+    return "Puppet can't parse " + ", ".join(first) + (f" and {more} more" if more else "")
+
+
+def _unknown_parameters(puppet_class: PuppetClass, parameters: Iterable[str]) -> Iterator[str]:
+    known = {parameter.name for parameter in puppet_class.parameters}
+    for name in parameters:
+        if name not in known | METAPARAMETERS:
+            hint = did_you_mean(name, known)
+            yield f"class '{puppet_class.name}' has no parameter '{name}'{hint}"
+
+
+def _missing(puppet_class: PuppetClass, parameters: Mapping[str, Json]) -> Iterator[str]:
+    for parameter in puppet_class.parameters:
+        if parameter.required and parameter.name not in parameters:
+            yield (
+                f"class '{puppet_class.name}' needs a value for '{parameter.name}'; "
+                "Hiera may bind it"
+            )

@@ -1,0 +1,190 @@
+"""The ENC directory: atomic, durable changes to the files in it, one writer at a time.
+
+Everything happens relative to one descriptor of the directory, in which the marker file was
+seen: where a mount is missing there is no marker, and nothing is written under the mount point.
+
+The directory is setgid and of the group of Puppet Server's user, and every file has the mode
+0640 whatever the umask is, so that Puppet Server may read them and nobody else.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from espm.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MARKER = ".espm-enc"
+
+FILE_MODE = 0o640
+DIRECTORY_MODE = 0o2750
+
+_LOCK = ".lock"
+_ASIDE = ".aside-"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+_WHY = {
+    errno.ENOSPC: "its disk is full",
+    errno.EDQUOT: "its quota is used up",
+    errno.EROFS: "it is mounted read-only",
+    errno.EACCES: "espm's user may not write it",
+    errno.EPERM: "espm's user may not write it",
+    errno.ENOENT: "it or its marker file is not there (is it mounted? was it set up?)",
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the file system says into words for the caller.
+
+    :raises espm.errors.BackendUnavailable: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as exc:
+        why = _WHY.get(exc.errno or 0, "the file system reports an error")
+        msg = f"the ENC directory can't be used: {why}"
+        raise BackendUnavailable(msg) from exc
+
+
+def prepare(directory: Path, gid: int | None = None) -> None:
+    """Make an existing *directory* the ENC directory: group, mode, marker.  Idempotent.
+
+    :param gid: the group of Puppet Server's user; None leaves the group as it is.
+    :raises OSError: it is not there or not ours.
+    """
+    if gid is not None:
+        os.chown(directory, -1, gid)
+    # After chown, which may clear the setgid bit.
+    directory.chmod(DIRECTORY_MODE)
+    marker = directory / MARKER
+    with suppress(FileExistsError):
+        os.close(os.open(marker, _NEW, FILE_MODE))
+    status = directory.stat()
+    os.chown(marker, status.st_uid if os.geteuid() == 0 else -1, status.st_gid)
+    marker.chmod(FILE_MODE)
+
+
+class Directory:
+    """The ENC directory at a path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def locked(self) -> Iterator[Opened]:
+        """Yield the opened directory while no other thread or process has it.
+
+        :raises OSError: it is not there, has no marker or can't be locked.
+        """
+        fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.stat(MARKER, dir_fd=fd, follow_symlinks=False)
+            with _flock(fd):
+                yield Opened(fd)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _flock(directory: int) -> Iterator[None]:
+    """Hold the lock file's lock; opened anew each time, it keeps threads apart too."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(_LOCK, flags, 0o600, dir_fd=directory)
+    try:
+        _give(fd, directory)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _give(fd: int, directory: int) -> None:
+    """Give a file to the directory's owner, so that what root did does not lock out the daemon."""
+    if os.geteuid() == 0:
+        os.fchown(fd, os.fstat(directory).st_uid, -1)
+
+
+class Opened:
+    """The files of the ENC directory, for the holder of its lock."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def files(self) -> list[str]:
+        """Return the names of all that is in the directory."""
+        return os.listdir(self._fd)  # noqa: PTH208 -- pathlib knows no descriptors
+
+    def read(self, file: str) -> bytes | None:
+        """Return the content of *file*, None if there is none; odd things count as empty."""
+        try:
+            fd = os.open(file, _READ, dir_fd=self._fd)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
+                return b""
+            raise
+        with os.fdopen(fd, "rb") as opened:
+            return opened.read() if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+
+    def write(self, file: str, content: bytes, old: bytes | None) -> bool:
+        """Make *content* the content of *file*, whole or not at all; return whether it changed.
+
+        :param old: what :meth:`read` returned.
+        """
+        changed = content != old
+        if changed:
+            aside = self._write_aside(content)
+            try:
+                os.rename(aside, file, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            except OSError:
+                self._drop(aside)
+                raise
+        # Also when nothing changed: the writer before may have died between rename and sync.
+        os.fsync(self._fd)
+        return changed
+
+    def remove(self, file: str) -> None:
+        """Remove *file* if it is there."""
+        self._drop(file)
+        os.fsync(self._fd)
+
+    def probe(self) -> None:
+        """Write and remove a file."""
+        self._drop(self._write_aside(b"probe\n"))
+
+    def sweep(self) -> None:
+        """Remove files written aside; their writers are dead, for we have the lock."""
+        for file in self.files():
+            if file.startswith(_ASIDE):
+                self._drop(file)
+
+    def _write_aside(self, content: bytes) -> str:
+        file = _ASIDE + secrets.token_hex(8)
+        fd = os.open(file, _NEW, FILE_MODE, dir_fd=self._fd)
+        try:
+            with os.fdopen(fd, "wb") as opened:
+                os.fchmod(fd, FILE_MODE)
+                _give(fd, self._fd)
+                opened.write(content)
+                opened.flush()
+                os.fsync(fd)
+        except OSError:
+            self._drop(file)
+            raise
+        return file
+
+    def _drop(self, file: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(file, dir_fd=self._fd)

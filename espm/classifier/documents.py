@@ -1,0 +1,127 @@
+"""One file per node, published so that a reader never sees half of it.
+
+A writer writes aside (a dot-file in the same directory), syncs, renames and syncs the directory,
+under a lock that all writers share.  What is in force only ever goes forward::
+
+    none ──> (generation, present, version) ──> (generation, withheld) ──> none
+                    │        ^                        │
+                    └────────┘ same or later version  └──> a later generation
+
+A document that is rewritten with its own stamp takes the place of the old one (the groups file
+changed), one with an earlier stamp is left unwritten (its writer is late), also when the
+document it is too late for has been forgotten meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from espm.classifier.directory import Directory, translated
+from espm.classifier.render import head
+from espm.classifier.stamp import Stamp, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: How many forgotten names are remembered; a late writer is late by minutes, not by thousands
+#: of deletions.
+REMEMBERED = 10_000
+
+_HEAD = re.compile(
+    rb'\{"espm": \{"generation": ([0-9]{1,18}), "version": ([0-9]{1,18}), '
+    rb'"state": "(present|withheld)"\},'
+)
+
+
+class Documents:
+    """The documents of one ENC directory; for any number of threads and processes.
+
+    Every method raises :exc:`~espm.errors.BackendUnavailable` when the directory is away, full
+    or not ours to write; then the documents are as they were.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = Directory(directory)
+        self._forgotten: dict[str, int] = {}
+
+    def publish(self, name: str, stamp: Stamp, body: str, *, force: bool = False) -> bool:
+        """Put a document in force unless a later one is; return whether the file changed.
+
+        Durable when it returns.  Idempotent.
+
+        :param body: what follows the head: the rest of the JSON object, with a newline.
+        :param force: replace later documents too.
+        """
+        content = f"{head(stamp.generation, stamp.version, stamp.state)}\n{body}".encode()
+        with translated(), self._directory.locked() as opened:
+            old = opened.read(_file(name))
+            if not force and self._too_late(name, stamp, old):
+                return False
+            self._forgotten.pop(name, None)
+            return opened.write(_file(name), content, old)
+
+    def forget(self, name: str, generation: int) -> None:
+        """Remove the document unless it is of a later generation.  Durable, idempotent."""
+        with translated(), self._directory.locked() as opened:
+            in_force = _stamp(opened.read(_file(name)))
+            if in_force is None or in_force.generation <= generation:
+                opened.remove(_file(name))
+                self._remember(name, generation)
+
+    def remove(self, name: str) -> None:
+        """Remove the document, whatever it is.  Durable, idempotent."""
+        with translated(), self._directory.locked() as opened:
+            opened.remove(_file(name))
+
+    def stamps(self) -> Mapping[str, Stamp | None]:
+        """Return what is in force, by name; None for a file that is not a document."""
+        with translated(), self._directory.locked() as opened:
+            names = (file.removesuffix(".json") for file in opened.files() if _is_ours(file))
+            return {name: _stamp(opened.read(_file(name))) for name in sorted(names)}
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a document of that name, of whatever kind."""
+        with translated(), self._directory.locked() as opened:
+            return opened.read(_file(name)) is not None
+
+    def sweep(self) -> None:
+        """Remove what writers left that were killed while they wrote."""
+        with translated(), self._directory.locked() as opened:
+            opened.sweep()
+
+    def ping(self) -> None:
+        """Return when a document could be written now."""
+        with translated(), self._directory.locked() as opened:
+            opened.probe()
+
+    def _too_late(self, name: str, stamp: Stamp, old: bytes | None) -> bool:
+        in_force = _stamp(old)
+        if in_force is not None:
+            return stamp.precedence < in_force.precedence
+        return stamp.generation <= self._forgotten.get(name, -1)
+
+    def _remember(self, name: str, generation: int) -> None:
+        self._forgotten[name] = max(generation, self._forgotten.pop(name, -1))
+        if len(self._forgotten) > REMEMBERED:
+            del self._forgotten[next(iter(self._forgotten))]
+
+
+def _file(name: str) -> str:
+    return f"{name}.json"
+
+
+def _is_ours(file: str) -> bool:
+    return file.endswith(".json") and not file.startswith(".")
+
+
+def _stamp(content: bytes | None) -> Stamp | None:
+    """Return the stamp in the head of a document; None for none and for a damaged one.
+
+    A damaged document says nothing that could be later than ours, so it is replaced.
+    """
+    found = _HEAD.match(content) if content else None
+    if found is None:
+        return None
+    return Stamp(int(found[1]), int(found[2]), State(found[3].decode()))

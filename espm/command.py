@@ -1,0 +1,199 @@
+"""The only place where espm starts other programs.
+
+A program gets no shell, nothing of our environment, no terminal, a home directory of its own
+that is empty and goes afterwards, and a time in which it has to end.  It leads its own process
+group; whatever is left of that group when it ends or is late is killed, so that a grandchild
+that keeps our pipe open keeps nobody waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from selectors import EVENT_READ, DefaultSelector
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+from espm.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+#: What is kept of each output stream, in bytes; the rest is read and dropped.
+LONGEST = 1024 * 1024
+
+#: Seconds a program has between SIGTERM and SIGKILL when it was late.
+GRACE = 1.0
+
+_Outputs: TypeAlias = "dict[IO[bytes], bytearray]"
+
+_ENVIRONMENT = {
+    "LC_ALL": "C.UTF-8",
+    "PATH": "/opt/puppetlabs/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a program ended.
+
+    :ivar status: its exit status; negative, the number of the signal that ended it.
+    :ivar stdout: what it wrote, up to :data:`LONGEST` bytes; likewise *stderr*.
+    """
+
+    status: int
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Output:
+    """Run a program to its end and return how it ended, whatever its exit status.
+
+    :param argv: the program's absolute path and its arguments.
+    :param timeout: seconds it may take; then it is killed, and what it did is unknown.
+    :param stdin: what it reads; nothing by default.
+    :param env: variables to add to the few it gets.
+    :raises espm.errors.BackendUnavailable: it cannot be started, or it was late.
+    :raises ValueError: its path is not absolute.
+    """
+    if not argv[0].startswith("/"):
+        msg = f"not an absolute path: {argv[0]}"
+        raise ValueError(msg)
+    with (
+        TemporaryDirectory(prefix="espm-") as home,
+        _started(argv, {**_ENVIRONMENT, "HOME": home, **(env or {})}, stdin) as process,
+    ):
+        stdout, stderr = _gather(process, time.monotonic() + timeout)
+    return Output(process.returncode, stdout, stderr)
+
+
+@contextmanager
+def _started(
+    argv: Sequence[str], env: Mapping[str, str], stdin: bytes | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the program; nothing of its process group survives the block."""
+    with _input(stdin) as source:
+        try:
+            process = subprocess.Popen(  # noqa: S603 -- absolute path, no shell, own environment
+                argv,
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env=env,
+                start_new_session=True,
+            )
+        except OSError as exc:
+            msg = "a program that espm needs cannot be started; espm's log says which"
+            raise BackendUnavailable(msg) from exc
+    with process:
+        try:
+            yield process
+        finally:
+            # Not waited for yet, so its id, which is the group's, cannot be anybody else's.
+            _signal(process, signal.SIGKILL)
+
+
+@contextmanager
+def _input(content: bytes | None) -> Iterator[int]:
+    """Give *content* as a file in memory: no pipe that could fill up, nothing on a disk."""
+    if content is None:
+        yield subprocess.DEVNULL
+        return
+    with open(os.memfd_create("stdin"), "w+b") as file:  # noqa: PTH123 -- there is no path
+        file.write(content)
+        file.seek(0)
+        yield file.fileno()
+
+
+def _gather(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
+    """Return the program's outputs when it has ended; stop it when the deadline comes first."""
+    assert process.stdout is not None  # noqa: S101 -- for the type checker: both are pipes
+    assert process.stderr is not None  # noqa: S101
+    outputs: _Outputs = {process.stdout: bytearray(), process.stderr: bytearray()}
+    with _pidfd(process) as ended, DefaultSelector() as selector:
+        selector.register(ended, EVENT_READ)
+        for stream in outputs:
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, EVENT_READ)
+        _pump(process, ended, selector, outputs, deadline)
+    for stream, output in outputs.items():
+        _drain(stream, output)
+    return bytes(outputs[process.stdout]), bytes(outputs[process.stderr])
+
+
+def _pump(
+    process: subprocess.Popen[bytes],
+    ended: int,
+    selector: DefaultSelector,
+    outputs: _Outputs,
+    deadline: float,
+) -> None:
+    """Read until the program has ended."""
+    while ended not in (ready := _ready(selector, deadline)):
+        if not ready:
+            _stop(process, selector, [*outputs])
+        for stream in outputs.keys() & ready:
+            if not _read(stream, outputs[stream]):
+                selector.unregister(stream)
+
+
+def _ready(selector: DefaultSelector, deadline: float) -> set[object]:
+    """Return what can be read; nothing means that the deadline has come."""
+    left = deadline - time.monotonic()
+    return {key.fileobj for key, _ in selector.select(left)} if left > 0 else set()
+
+
+def _read(stream: IO[bytes], output: bytearray) -> bool:
+    """Read what there is, and return whether there can be more later."""
+    try:
+        data = os.read(stream.fileno(), 65536)
+    except BlockingIOError:
+        return True
+    output += data[: LONGEST - len(output)]
+    return bool(data)
+
+
+def _drain(stream: IO[bytes], output: bytearray) -> None:
+    """Read what the program left in the pipe; somebody may go on writing into it."""
+    with suppress(BlockingIOError):
+        while len(output) < LONGEST and (data := os.read(stream.fileno(), 65536)):
+            output += data[: LONGEST - len(output)]
+
+
+def _stop(
+    process: subprocess.Popen[bytes], selector: DefaultSelector, streams: list[IO[bytes]]
+) -> None:
+    """Have a late program end, gently at first: our caller kills what is left of it."""
+    for stream in streams:
+        with suppress(KeyError):
+            selector.unregister(stream)
+    _signal(process, signal.SIGTERM)
+    selector.select(GRACE)
+    msg = "a program that espm started did not end in time and was stopped"
+    raise BackendUnavailable(msg) from TimeoutError(f"{process.args!r}")
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+@contextmanager
+def _pidfd(process: subprocess.Popen[bytes]) -> Iterator[int]:
+    """Give a descriptor that can be read when the program has ended."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,61 @@
+"""Where the configuration becomes working parts: the only module that joins adapters to ports.
+
+Backends that can be chosen are imported when they are asked for, so that nobody loads what the
+configuration does not name.  The ledger is opened by the caller, for whoever opens it also has to
+hold its lock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from espm.catalogue.environment_classes import EnvironmentClasses
+from espm.configspec import backend
+from espm.ports import Ports
+from espm.puppet_http import PuppetHttp
+
+if TYPE_CHECKING:
+    from espm.config import Config
+    from espm.ports import CertificateAuthority, ClassCatalogue, Classifier, Ledger
+
+
+def build_ports(config: Config, ledger: Ledger) -> Ports:
+    """Return everything that the use cases need from outside, as *config* has it.
+
+    :raises espm.errors.ConfigError: a backend finds its part of the configuration wrong.
+    """
+    return Ports(
+        ledger=ledger,
+        classifier=classifier(config),
+        catalogue=class_catalogue(config),
+        ca=certificate_authority(config),
+        reserved=config.reserved,
+        check_classes=config.check_classes,
+        key_type=config.key_type,
+    )
+
+
+def certificate_authority(config: Config) -> CertificateAuthority:
+    """Return the configured way to Puppet's CA.
+
+    :raises espm.errors.ConfigError: its part of the configuration is wrong.
+    """
+    module: Any = backend("ca", config.ca_backend)
+    ca: CertificateAuthority = module.connect(config.ca_options, config.access)
+    return ca
+
+
+def classifier(config: Config) -> Classifier:
+    """Return the configured way to tell Puppet what a node is.
+
+    :raises espm.errors.ConfigError: its part of the configuration, or its groups file, is wrong.
+    """
+    module: Any = backend("classifier", config.classifier_backend)
+    found: Classifier = module.connect(config.classifier_options, config.access)
+    return found
+
+
+def class_catalogue(config: Config) -> ClassCatalogue:
+    """Return the way to learn which classes Puppet has; every backend so far asks the server."""
+    server = PuppetHttp(config.access.url, config.access)
+    return EnvironmentClasses(server, config.classes_cache)

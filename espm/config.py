@@ -1,0 +1,188 @@
+"""The administrator's ini file, read once and turned into values that cannot be wrong.
+
+Everything that is wrong is said at once, a line for each fault, with file, section and key, in
+the order of the file.  Nothing else is raised, whatever is in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from espm import configspec
+from espm.configfile import Faults, hold_to, parse, read
+from espm.configguard import certname, guard, readable
+from espm.errors import ConfigError
+from espm.model import Limits, Platform, PuppetAccess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from configobj import ConfigObj
+
+#: Files that must be readable, and those among them that must be so for nobody else.
+_SECRETS = (("server", "private_key"), ("puppet", "private_key"))
+_FILES = (*_SECRETS, ("server", "certificate"), ("puppet", "certificate"), ("puppet", "ca_file"))
+
+_PLATFORM = r"[a-z0-9][a-z0-9_-]{0,31}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Section ``[server]``: where espm listens, with which certificate, for how many."""
+
+    host: str
+    port: int
+    certificate: str
+    private_key: str
+    threads: int
+    connections: int
+    strangers_per_peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration.
+
+    :ivar ledger_url: may hold a password.
+    :ivar certname: the name in espm's client certificate.
+    :ivar reserved: certnames that are never a node's: the servers', espm's own, and those that
+        the administrator adds.
+    :ivar ca_options: section ``[ca]`` and the section of its backend, merged.
+    :ivar classes_cache: how many seconds an answer about Puppet's classes is good for.
+    :ivar classifier_options: section ``[classifier]`` and that of its backend, merged.
+    """
+
+    path: Path
+    server: ServerSettings
+    platforms: tuple[Platform, ...]
+    ledger_url: str = field(repr=False)
+    access: PuppetAccess
+    certname: str
+    reserved: frozenset[str]
+    ca_backend: str
+    key_type: str
+    ca_options: Mapping[str, Any]
+    classifier_backend: str
+    check_classes: bool
+    classes_cache: float
+    classifier_options: Mapping[str, Any]
+
+
+def load(path: Path) -> Config:
+    """Return the configuration in the file at *path*.
+
+    The files that it names are looked at, too: they must be there, and those that hold secrets
+    must be out of others' reach.  Nothing is connected to.
+
+    :raises espm.errors.ConfigError: for every fault at once.
+    """
+    faults = Faults(path)
+    guard(path, (), faults)
+    ini = _validated(path, faults)
+    own_name = _check_files(ini, faults)
+    _check_platforms(ini, faults)
+    if found := faults.in_order():
+        raise ConfigError(found)
+    return _built(path, ini, own_name)
+
+
+def _validated(path: Path, faults: Faults) -> ConfigObj:
+    ini = parse(read(path, faults), faults)
+    if faults.in_order() and not ini.sections:
+        raise ConfigError(faults.in_order())
+    chosen = {(port, _chosen(ini, port)) for port in configspec.BACKENDS}
+    present = {(port, name) for port, name in configspec.backend_names() if name in ini.sections}
+    known = set(configspec.backend_names())
+    spec = configspec.specification(sorted((chosen & known) | present))
+    unused = {name for _, name in present - chosen}
+    hold_to(spec, ini, faults, unused=unused)
+    return ini
+
+
+def _chosen(ini: ConfigObj, port: str) -> str:
+    """Return the backend that the file names for *port*, which may be none that there is."""
+    section = ini.get(port)
+    default = next(iter(configspec.BACKENDS[port]))
+    return str(section.get("backend", default)) if isinstance(section, dict) else default
+
+
+def _check_files(ini: ConfigObj, faults: Faults) -> str:
+    """Note faults of the files that *ini* names; return the certname of espm's certificate."""
+    for place in _SECRETS:
+        if value := _path(ini, place):
+            guard(value, place, faults)
+    for place in _FILES:
+        if value := _path(ini, place):
+            readable(value, place, faults)
+    client = _path(ini, ("puppet", "certificate"))
+    return certname(client, ("puppet", "certificate"), faults) if client else ""
+
+
+def _path(ini: ConfigObj, place: tuple[str, str]) -> Path | None:
+    section = ini.get(place[0])
+    value = section.get(place[1]) if isinstance(section, dict) else None
+    return Path(value) if isinstance(value, str) and value.startswith("/") else None
+
+
+def _check_platforms(ini: ConfigObj, faults: Faults) -> None:
+    sections = dict(_platform_sections(ini))
+    if not sections:
+        faults.add(("platforms", "NAME"), "there is no platform; add [[NAME]] with its psk_sha256")
+    uses = Counter(digest for section in sections.values() for digest in _digests(section))
+    for name, section in sections.items():
+        if not re.fullmatch(_PLATFORM, name, re.ASCII):
+            what = "a platform's name has 1 to 32 characters a-z, 0-9, '_', '-', no sign first"
+            faults.add(("platforms", name), what)
+        if any(uses[digest] > 1 for digest in _digests(section)):
+            what = "another platform has the same key; give each its own"
+            faults.add(("platforms", name, "psk_sha256"), what)
+
+
+def _platform_sections(ini: ConfigObj) -> Iterator[tuple[str, Any]]:
+    platforms = ini.get("platforms")
+    for name in getattr(platforms, "sections", ()):
+        yield name, platforms[name]
+
+
+def _digests(section: Any) -> tuple[str, ...]:
+    """Return the digests of a platform's section, if they were valid."""
+    value = section.get("psk_sha256")
+    return value if isinstance(value, tuple) else ()
+
+
+def _built(path: Path, ini: ConfigObj, own_name: str) -> Config:
+    puppet, ca, classifier = dict(ini["puppet"]), dict(ini["ca"]), dict(ini["classifier"])
+    reserved = {own_name, *map(str.lower, puppet.pop("reserved"))}
+    puppet["ca_url"] = puppet["ca_url"] or puppet["url"]
+    reserved |= {urlsplit(puppet[key]).hostname or "" for key in ("url", "ca_url")}
+    return Config(
+        path=path,
+        server=ServerSettings(**ini["server"]),
+        platforms=tuple(_platform(*item) for item in _platform_sections(ini)),
+        ledger_url=ini["ledger"]["url"],
+        access=PuppetAccess(**puppet),
+        certname=own_name,
+        reserved=frozenset(reserved),
+        ca_backend=ca["backend"],
+        key_type=ca["key_type"],
+        ca_options=_options(ini, ca),
+        classifier_backend=classifier["backend"],
+        check_classes=classifier["check_classes"],
+        classes_cache=classifier["classes_cache"],
+        classifier_options=_options(ini, classifier),
+    )
+
+
+def _platform(name: str, section: Any) -> Platform:
+    limits = {key: tuple(value) for key, value in section.items() if key != "psk_sha256"}
+    return Platform(name, section["psk_sha256"], Limits(**limits))
+
+
+def _options(ini: ConfigObj, own: dict[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(own | dict(ini[own["backend"]]))

@@ -1,0 +1,140 @@
+"""The daemon: CherryPy's bus in the foreground, our server on it, signals, reload, recovery.
+
+The composition root of the running process.  CherryPy's bus starts and stops things and writes
+its messages; its autoreloader, its global server and its meaning of SIGHUP (exit) are not used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import cherrypy
+from cherrypy.process.servers import ServerAdapter
+
+from espm import config as configuration
+from espm import ledger, log, notify, reload
+from espm.api.app import Application
+from espm.api.auth import Keyring
+from espm.api.gate import Gate
+from espm.api.handlers import Handlers
+from espm.compose import build_ports
+from espm.connections import ServerLimits, build_server
+from espm.errors import BackendUnavailable, EspmError
+from espm.health import Readiness
+from espm.recovery import recover
+from espm.tls import Adapter, build_context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from espm.config import Config
+    from espm.ports import Ports
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a claim on an intent stands.  The ledger's lock already tells that its holder is
+#: alive, so this only has to outlast the slowest operation.
+LEASE = 3600.0
+
+
+def serve(path: Path) -> None:
+    """Run espm with the configuration at *path* until a signal ends it.
+
+    :raises espm.errors.EspmError: it can't start; nothing was served.
+    """
+    _harden()
+    log.configure()
+    config = configuration.load(path)
+    with ExitStack() as stack:
+        stack.enter_context(ledger.lock(config.ledger_url))
+        store = stack.enter_context(ledger.open_ledger(config.ledger_url, lease=LEASE))
+        if orphans := store.orphan():
+            logger.info("%d operations were under way when espm ended the last time", orphans)
+        ports = build_ports(config, store)
+        reload.groups(ports, check=False)
+        Daemon(config, ports).run()
+
+
+class Daemon:
+    """A configured espm, from the first ENGINE line to the last."""
+
+    def __init__(self, config: Config, ports: Ports) -> None:
+        self._config = config
+        self._ports = ports
+        self._keyring = Keyring(config.platforms)
+        limits = ServerLimits(
+            threads=config.server.threads,
+            connections=config.server.connections,
+            strangers_per_peer=config.server.strangers_per_peer,
+        )
+        handlers = Handlers(
+            ports,
+            Readiness(ports),
+            {"ca": config.ca_backend, "classifier": config.classifier_backend},
+        )
+        gate = Gate(max(1, limits.threads // 4))
+        application = Application(handlers, self._keyring, gate, limits.body_bytes)
+        self._adapter = Adapter(build_context(config.server.certificate, config.server.private_key))
+        address = (config.server.host, config.server.port)
+        self._server = build_server(address, application.wsgi(), self._adapter, limits)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; requests in flight are finished first.
+
+        :raises espm.errors.BackendUnavailable: the port is taken.
+        """
+        try:
+            self._server.claim()
+        except OSError as error:
+            raise BackendUnavailable(str(error.strerror)) from error
+        engine = self._engine()
+        engine.start()
+        threading.Thread(target=self._settle, name="recovery", daemon=True).start()
+        engine.block()
+
+    def _engine(self) -> cherrypy.process.wspbus.Bus:
+        """Return CherryPy's bus with our server on it and nothing that we do not want."""
+        engine = cherrypy.engine
+        cherrypy.log.screen = False
+        cherrypy.checker.on = False
+        cherrypy.server.unsubscribe()
+        engine.autoreload.unsubscribe()
+        engine.signal_handler.handlers = {"SIGHUP": self._reload, "SIGTERM": engine.exit}
+        engine.signal_handler.subscribe()
+        ServerAdapter(engine, self._server, self._server.bind_addr).subscribe()
+        engine.subscribe("start", lambda: notify.notify("READY=1"), priority=90)
+        engine.subscribe("stop", lambda: notify.notify("STOPPING=1"), priority=10)
+        return engine
+
+    def _reload(self) -> None:
+        """Take over new keys, TLS files and groups; what is wrong with one keeps its old state."""
+        notify.reloading()
+        done = reload.everything(self._config.path, self._keyring, self._adapter, self._ports)
+        notify.notify("READY=1")
+        cherrypy.engine.log("Reloaded." if done else "Reloaded in part; see above.")
+
+    def _settle(self) -> None:
+        """Carry on what was left, then say what is wrong with the groups; Puppet may be slow."""
+        try:
+            if left := recover(self._ports):
+                logger.warning("%d operations could not be carried on; see above", left)
+            reload.say_unknown_classes(self._ports)
+        except EspmError:
+            logger.exception("could not carry on what was left")
+
+
+def _harden() -> None:
+    """Keep what this process writes, and what may be left of it, from others."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Each connection is a file; the soft limit is often as low as 1024.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # cheroot takes file descriptor 3 for its socket when it sees this, whoever set it.
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)

@@ -1,0 +1,89 @@
+"""A deadline for an HTTPS call as a whole, which :mod:`requests` does not have.
+
+Its timeouts bound every single read: a server that drips a byte now and then is waited for
+without end.  Here each handshake, read and write of a connection gets what is left of the call's
+own time, by a socket class that looks at the deadline of the thread it works for.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+from urllib3.util.retry import Retry
+from urllib3.util.ssl_ import create_urllib3_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_deadline: ContextVar[float] = ContextVar("deadline")
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Give what this thread does in the block *seconds* as a whole."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def left() -> float:
+    """Return the seconds left in this thread's :func:`within`.
+
+    :raises TimeoutError: none are.
+    """
+    seconds = _deadline.get() - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """Connections that keep the deadline; a call is never repeated behind the caller's back.
+
+    Each connection has a TLS context of its own, so that renewed certificates are read afresh.
+    """
+
+    def __init__(self) -> None:
+        never = Retry(total=0, connect=0, read=False, redirect=False, status=0, other=0)
+        super().__init__(max_retries=never, pool_connections=1, pool_maxsize=32)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Have the pool make our connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"https": _Pool}
+
+
+class _Socket(ssl.SSLSocket):
+    """A TLS socket whose every step has only what is left of the call's time."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 -- as in ssl
+        self.settimeout(left())
+        super().do_handshake(block)
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(left())
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(left())
+        return super().send(*args, **kwargs)
+
+
+class _Connection(HTTPSConnection):
+    def connect(self) -> None:
+        self.ssl_context = create_urllib3_context(ssl_minimum_version=ssl.TLSVersion.TLSv1_2)
+        self.ssl_context.sslsocket_class = _Socket
+        super().connect()
+
+
+class _Pool(HTTPSConnectionPool):
+    ConnectionCls = _Connection

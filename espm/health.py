@@ -1,0 +1,58 @@
+"""Whether espm can do its work: ledger, ENC and CA, each with its reason.
+
+Anyone may ask, so the answer is kept for some seconds and looked for by one caller at a time:
+a flood of questions must not become a flood at Puppet's door.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from espm.errors import EspmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from espm.ports import Ports
+
+
+class Readiness:
+    """Asks the ports whether they work, at most once in *max_age* seconds."""
+
+    def __init__(self, ports: Ports, *, max_age: float = 5.0) -> None:
+        self._ports = ports
+        self._max_age = max_age
+        self._lock = threading.Lock()
+        self._reasons: Mapping[str, str | None] = {}
+        self._asked = float("-inf")
+        self._version: str | None = None
+
+    def reasons(self) -> Mapping[str, str | None]:
+        """Return ``ledger``, ``enc`` and ``ca``, each None when it works, else why not."""
+        with self._lock:
+            if time.monotonic() - self._asked > self._max_age:
+                self._reasons = {
+                    "ledger": _reason(self._ports.ledger.ping),
+                    "enc": _reason(self._ports.classifier.ping),
+                    "ca": _reason(self._look_at_ca),
+                }
+                self._asked = time.monotonic()
+            return self._reasons
+
+    def puppet_version(self) -> str | None:
+        """Return the version of Puppet's CA server when last seen, None if never."""
+        self.reasons()
+        return self._version
+
+    def _look_at_ca(self) -> None:
+        self._version = self._ports.ca.version()
+
+
+def _reason(ping: Callable[[], object]) -> str | None:
+    try:
+        ping()
+    except EspmError as error:
+        return str(error)
+    return None

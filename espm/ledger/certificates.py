@@ -1,0 +1,123 @@
+"""Certificates in the ledger: noted before the CA hears of them, and only ever moved forward."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from espm.errors import BackendRefused, CertificateExists, Conflict, NodeBusy
+from espm.ledger import rows
+from espm.ledger.engine import is_duplicate
+from espm.ledger.schema import among, certificates, standing
+from espm.model import CertificateState, IntentKind, NodeState
+
+if TYPE_CHECKING:
+    from espm.model import Certificate, Issued, KeyMaker, Node
+
+_ORDERED, _VALID = CertificateState.ORDERED, CertificateState.VALID
+_REVOKING, _REVOKED = CertificateState.REVOKING, CertificateState.REVOKED
+
+#: From which states a mark leads to the state; from every other it would lead backwards or lie.
+_BEFORE = {
+    CertificateState.VOID: (_ORDERED,),
+    _ORDERED: (),
+    _VALID: (),
+    _REVOKING: (_VALID,),
+    _REVOKED: (_VALID, _REVOKING),
+}
+#: Where a mark finds that all it asked for was done already.
+_BEYOND = {
+    CertificateState.VOID: (CertificateState.VOID,),
+    _ORDERED: tuple(CertificateState),
+    _VALID: (_VALID, _REVOKING, _REVOKED),
+    _REVOKING: (_REVOKING, _REVOKED),
+    _REVOKED: (_REVOKED,),
+}
+_NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}
+
+
+def insert(
+    connection: sa.Connection, node: Node, kind: IntentKind, key_sha256: str, maker: KeyMaker
+) -> Certificate:
+    """Add an ordered certificate.
+
+    :raises espm.errors.NodeBusy: the node's state forbids it under an intent of *kind*.
+    :raises espm.errors.CertificateExists: the node has a standing certificate.
+    """
+    if node.state is not _NEEDED.get(kind):
+        msg = f"{node.certname} is {node.state}"
+        raise NodeBusy(msg)
+    added = certificates.insert().values(
+        generation=node.generation, key_sha256=key_sha256, key_maker=maker, state=_ORDERED
+    )
+    try:
+        return rows.certificate(connection.execute(added.returning(certificates)).mappings().one())
+    except IntegrityError as exc:
+        if not is_duplicate(exc):
+            raise
+        msg = f"{node.certname} has a certificate already; revoke it first"
+        raise CertificateExists(msg) from exc
+
+
+def record(connection: sa.Connection, certificate: Certificate, issued: Issued) -> Certificate:
+    """Move an ordered certificate to valid; fine when the same one was recorded already.
+
+    :raises espm.errors.BackendRefused: what was issued is not for the key that was ordered.
+    :raises espm.errors.Conflict: the order was void, or filled with another certificate.
+    """
+    if issued.key_sha256 != certificate.key_sha256:
+        msg = "the CA issued a certificate for another key than the one that was ordered"
+        raise BackendRefused(msg)
+    values = {"state": _VALID, **rows.issued_values(issued)}
+    current = _move(connection, certificate, (_ORDERED,), values)
+    if current.issued is None or current.issued.fingerprint != issued.fingerprint:
+        raise _conflict(current, _VALID)
+    return current
+
+
+def mark(
+    connection: sa.Connection, certificate: Certificate, state: CertificateState
+) -> Certificate:
+    """Move a certificate on to *state*; fine when it has got there, or beyond, already.
+
+    :raises espm.errors.Conflict: no way leads there from the state it is in.
+    """
+    current = _move(connection, certificate, _BEFORE[state], {"state": state})
+    if current.state not in _BEYOND[state]:
+        raise _conflict(current, state)
+    return current
+
+
+def _move(
+    connection: sa.Connection,
+    certificate: Certificate,
+    states: tuple[CertificateState, ...],
+    values: dict[str, Any],
+) -> Certificate:
+    """Set *values* if the certificate is in one of *states*, and return it as it is then."""
+    this = certificates.c.ident == certificate.ident
+    if states:
+        moving = certificates.update().where(this, among(certificates.c.state, states))
+        connection.execute(moving.values(values))
+    query = sa.select(certificates).where(this)
+    return rows.certificate(connection.execute(query).mappings().one())
+
+
+def _conflict(certificate: Certificate, state: CertificateState) -> Conflict:
+    return Conflict(f"a certificate that is {certificate.state} cannot become {state}")
+
+
+def latest(generation: int) -> sa.Select[Any]:
+    """Return the query for the node's latest certificate that is not void."""
+    query = sa.select(certificates).where(
+        certificates.c.generation == generation, certificates.c.state != CertificateState.VOID
+    )
+    return query.order_by(certificates.c.ident.desc()).limit(1)
+
+
+def outstanding(generation: int) -> sa.Select[Any]:
+    """Return the query for the node's certificates that are ordered, valid or being revoked."""
+    query = sa.select(certificates).where(certificates.c.generation == generation, standing)
+    return query.order_by(certificates.c.ident)

@@ -1,0 +1,177 @@
+"""Who works on an intent: claims with a lease, and the compare-and-swap that every step makes.
+
+::
+
+            claim                      close
+    left ───────────> claimed ───────────────────────> closed (done, undone)
+      ^                  │                                ^
+      │   leave, or the  │                                │
+      └── lease ran out ─┘        a DELETE supersedes     │
+      └───────────────────────────────────────────────────┘
+
+An intent is left from the moment when its lease is over; giving up a claim ends its lease.
+``attempts`` grows whenever a claim ends without closing the intent, and a claim is known by
+intent, owner *and* attempts: whoever outlived the lease finds that the ledger no longer takes
+its word, even when the successor is another thread of the same process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from espm.errors import NodeBusy
+from espm.ledger import rows
+from espm.ledger.schema import intents, nodes, still_open
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from espm.model import Intent, IntentKind, Json, Node
+
+_STOPPED = "espm stopped while it worked on this"
+
+
+def now() -> datetime:
+    """Return the time of day, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """One running espm.
+
+    :ivar instance: its name, never used by another.
+    :ivar lease: how long a claim stands without a sign of life.
+    """
+
+    instance: str
+    lease: timedelta
+
+    def claim(self) -> dict[str, Any]:
+        """Return the columns that make an intent ours from now on."""
+        return {"owner": self.instance, "lease_until": now() + self.lease}
+
+    def holds(self, intent: Intent) -> sa.ColumnElement[bool]:
+        """Return the condition that the claim under which *intent* was handed out stands."""
+        return sa.and_(
+            intents.c.ident == intent.ident,
+            intents.c.owner == self.instance,
+            intents.c.attempts == intent.attempts,
+            still_open,
+        )
+
+
+def insert(
+    connection: sa.Connection,
+    claimant: Claimant,
+    node: Node,
+    kind: IntentKind,
+    payload: Mapping[str, Json],
+    request_id: str,
+) -> Intent:
+    """Add a claimed intent and return it."""
+    added = intents.insert().values(
+        ident=uuid4().hex,
+        generation=node.generation,
+        kind=kind,
+        payload=rows.dump(dict(payload)),
+        attempts=0,
+        request_id=request_id,
+        created_at=now(),
+        **claimant.claim(),
+    )
+    return rows.intent(connection.execute(added.returning(intents)).mappings().one())
+
+
+def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None:
+    """Begin the lease of a claim anew.
+
+    :raises espm.errors.NodeBusy: the claim does not stand any more.
+    """
+    renewal = intents.update().where(claimant.holds(intent)).values(claimant.claim())
+    if connection.execute(renewal).rowcount != 1:
+        raise _taken_over()
+
+
+def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcome: str) -> None:
+    """Close a claimed intent.
+
+    :raises espm.errors.NodeBusy: the claim does not stand any more.
+    """
+    closing = intents.update().where(claimant.holds(intent))
+    closing = closing.values(closed_at=now(), outcome=outcome, owner=None)
+    if connection.execute(closing).rowcount != 1:
+        raise _taken_over()
+
+
+def is_closed(connection: sa.Connection, intent: Intent) -> bool:
+    """Return whether *intent* was closed, by whomever."""
+    query = sa.select(intents.c.closed_at).where(intents.c.ident == intent.ident)
+    return connection.execute(query).scalar_one() is not None
+
+
+def supersede(connection: sa.Connection, generation: int) -> None:
+    """Close every open intent of the node, for another takes their place."""
+    closing = intents.update().where(intents.c.generation == generation, still_open)
+    connection.execute(closing.values(closed_at=now(), outcome="superseded", owner=None))
+
+
+def leave(connection: sa.Connection, claimant: Claimant, intent: Intent, error: str) -> None:
+    """Give up a claim; does nothing when it does not stand any more."""
+    leaving = intents.update().where(claimant.holds(intent))
+    connection.execute(leaving.values(_given_up(rows.storable(error))))
+
+
+def leave_others(connection: sa.Connection, claimant: Claimant) -> int:
+    """Give up the claims of every other espm and return how many there were."""
+    leaving = intents.update().where(intents.c.owner != claimant.instance, still_open)
+    return connection.execute(leaving.values(_given_up(_STOPPED))).rowcount
+
+
+def left(node: Node | None, kinds: Collection[IntentKind]) -> sa.Select[Any]:
+    """Return the query for intents of *kinds* whose lease is over, oldest first, and their nodes.
+
+    In PostgreSQL it locks them, and passes by those that are just being claimed.
+    """
+    query = (
+        sa.select(intents, nodes)
+        .join_from(intents, nodes)
+        .where(still_open, intents.c.lease_until <= now(), intents.c.kind.in_(kinds))
+        .order_by(intents.c.number)
+        .with_for_update(of=intents, skip_locked=True)
+    )
+    return query if node is None else query.where(intents.c.generation == node.generation)
+
+
+def claim_all(
+    connection: sa.Connection, claimant: Claimant, query: sa.Select[Any]
+) -> Sequence[tuple[Node, Intent]]:
+    """Claim the intents that *query* (from :func:`left`) finds; return them with their nodes."""
+    found = connection.execute(query).mappings().all()
+    return [(rows.node(row), _claim(connection, claimant, row)) for row in found]
+
+
+def _claim(connection: sa.Connection, claimant: Claimant, row: sa.RowMapping) -> Intent:
+    claim = claimant.claim()
+    if row[intents.c.owner] is not None:  # Its lease ran out, so nobody has counted the attempt.
+        claim |= {"attempts": intents.c.attempts + 1, "last_error": _STOPPED}
+    claiming = intents.update().where(intents.c.number == row[intents.c.number]).values(claim)
+    return rows.intent(connection.execute(claiming.returning(intents)).mappings().one())
+
+
+def _given_up(error: str) -> dict[str, Any]:
+    return {
+        "owner": None,
+        "lease_until": now(),
+        "attempts": intents.c.attempts + 1,
+        "last_error": error,
+    }
+
+
+def _taken_over() -> NodeBusy:
+    return NodeBusy("this operation was taken over or ended by another one; look at the node")

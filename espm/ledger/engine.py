@@ -1,0 +1,150 @@
+"""Opening the database that a ledger URL names, set up so that what is committed stays.
+
+SQLite: write-ahead log, ``synchronous=FULL`` (an fsync for every commit) and ``BEGIN IMMEDIATE``
+for whatever writes: a transaction that reads first and writes then would otherwise fail at once
+when another has written meanwhile, however long the busy timeout is (SQLite's documentation,
+"Isolation In SQLite").  Reading transactions begin deferred and never wait for a writer.
+
+PostgreSQL: through psycopg 3 only, with limits on how long a statement or a lock may take.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from espm.errors import BackendUnavailable, ConfigError, MigrationNeeded
+from espm.ledger.address import database_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+#: Seconds that a transaction waits for another one that writes.
+BUSY_SECONDS = 30
+
+_READING = "espm_reading"
+
+# As many threads as ask may talk to the database; sixteen connections are kept for them.
+_POOL = {"pool_size": 16, "max_overflow": -1}
+
+# The busy timeout comes first, for switching to the write-ahead log may have to wait as well.
+_PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+)
+
+# A server that commits without waiting for its disk would break every promise of the ledger;
+# stricter settings than "on" are left as the administrator chose them.
+_SESSION = (
+    f"SET statement_timeout = '{BUSY_SECONDS}s'",
+    f"SET lock_timeout = '{BUSY_SECONDS}s'",
+    "SET idle_in_transaction_session_timeout = '60s'",
+    """SELECT set_config('synchronous_commit', 'on', false)
+       WHERE current_setting('synchronous_commit') = 'off'""",
+)
+
+
+def connect(url: sa.URL, **options: Any) -> sa.Engine:
+    """Return an engine for *url*, from :func:`espm.ledger.address.parse`; nothing is connected yet.
+
+    :param options: arguments for :func:`sqlalchemy.create_engine`, in place of a pool.
+    :raises espm.errors.ConfigError: the driver is not installed.
+    :raises espm.errors.MigrationNeeded: the SQLite database was not created yet.
+    """
+    if url.get_backend_name() == "sqlite":
+        return _connect_sqlite(url, options)
+    return _connect_postgresql(url, options)
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Run the block in one transaction that may write; it is durable when the block is left.
+
+    :raises espm.errors.BackendUnavailable: the database is away, full, locked or broken.
+    :raises sqlalchemy.exc.IntegrityError: a constraint was violated.
+    """
+    with translating(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Run the block in one transaction that reads and never waits for one that writes.
+
+    :raises espm.errors.BackendUnavailable: the database is away or broken.
+    """
+    with translating(), engine.execution_options(**{_READING: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Turn the database's failures into espm's words.
+
+    :raises espm.errors.BackendUnavailable: for everything but a violated constraint.
+    """
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DBAPIError, PoolTimeout) as exc:
+        msg = "espm's ledger is not available; try again later"
+        raise BackendUnavailable(msg) from exc
+
+
+def is_duplicate(error: IntegrityError) -> bool:
+    """Return whether *error* says that a unique index has such a row already."""
+    cause = error.orig
+    names = {getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", None)}
+    # unique_violation of PostgreSQL (Appendix A of its manual), and SQLite's own name for it.
+    return not names.isdisjoint({"23505", "SQLITE_CONSTRAINT_UNIQUE"})
+
+
+def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
+    if not database_file(url).exists():
+        msg = "the ledger was not created yet: run espm_setup --upgrade"
+        raise MigrationNeeded(msg)
+    engine = sa.create_engine(url, **(options or _POOL))
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(dbapi: DBAPIConnection, _record: object) -> None:
+    # None keeps Python's sqlite3 from opening transactions of its own.
+    dbapi.isolation_level = None
+    for pragma in _PRAGMAS:
+        dbapi.execute(pragma).close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    deferred = connection.get_execution_options().get(_READING, False)
+    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+
+
+def _connect_postgresql(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
+    # libpq's own default would be to wait for ever.
+    url = url.update_query_dict({"connect_timeout": "10", "application_name": "espm", **url.query})
+    options = {"isolation_level": "READ COMMITTED", **(options or _POOL)}
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=True, **options)
+    except ImportError as exc:
+        msg = "[ledger] url: psycopg is not installed; run: pip install 'espm[postgresql]'"
+        raise ConfigError([msg]) from exc
+    sa.event.listen(engine, "connect", _set_up_postgresql)
+    return engine
+
+
+def _set_up_postgresql(dbapi: DBAPIConnection, _record: object) -> None:
+    for statement in _SESSION:
+        dbapi.execute(statement)
+    dbapi.commit()

@@ -1,0 +1,122 @@
+"""Between rows of the ledger and the values of :mod:`espm.model`; nothing else knows columns."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from espm.ledger.schema import certificates, intents, nodes
+from espm.model import (
+    Certificate,
+    CertificateState,
+    Certname,
+    Classification,
+    Intent,
+    IntentKind,
+    Issued,
+    KeyMaker,
+    Node,
+    NodeState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import RowMapping
+
+    from espm.model import Json
+
+
+def dump(value: Json) -> str:
+    """Return *value* as JSON text in ASCII, the order of keys kept.
+
+    ASCII, because a JSON string may hold what no database takes as text: NUL, lone surrogates.
+    """
+    return json.dumps(value, separators=(",", ":"))
+
+
+def dump_classification(classification: Classification) -> str:
+    """Return *classification* as JSON text."""
+    return dump(
+        {
+            "environment": classification.environment,
+            "groups": list(classification.groups),
+            "classes": {name: dict(given) for name, given in classification.classes.items()},
+            "parameters": dict(classification.parameters),
+        }
+    )
+
+
+def storable(text: str) -> str:
+    """Return *text* with whatever no database takes as text written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def node(row: RowMapping) -> Node:
+    """Return the node of *row*."""
+    return Node(
+        generation=row[nodes.c.generation],
+        certname=Certname(row[nodes.c.certname]),
+        platform=row[nodes.c.platform],
+        state=NodeState(row[nodes.c.state]),
+        version=row[nodes.c.version],
+        classification=_classification(row[nodes.c.classification]),
+        created=row[nodes.c.created_at],
+        updated=row[nodes.c.updated_at],
+    )
+
+
+def _classification(text: str) -> Classification:
+    document = json.loads(text)
+    return Classification(
+        environment=document["environment"],
+        groups=tuple(document["groups"]),
+        classes=document["classes"],
+        parameters=document["parameters"],
+    )
+
+
+def intent(row: RowMapping) -> Intent:
+    """Return the intent of *row*."""
+    return Intent(
+        ident=row[intents.c.ident],
+        generation=row[intents.c.generation],
+        kind=IntentKind(row[intents.c.kind]),
+        payload=json.loads(row[intents.c.payload]),
+        attempts=row[intents.c.attempts],
+        last_error=row[intents.c.last_error],
+    )
+
+
+def certificate(row: RowMapping) -> Certificate:
+    """Return the certificate of *row*."""
+    return Certificate(
+        ident=row[certificates.c.ident],
+        generation=row[certificates.c.generation],
+        key_sha256=row[certificates.c.key_sha256],
+        key_maker=KeyMaker(row[certificates.c.key_maker]),
+        state=CertificateState(row[certificates.c.state]),
+        issued=_issued(row) if row[certificates.c.serial] else None,
+    )
+
+
+def _issued(row: RowMapping) -> Issued:
+    return Issued(
+        pem=row[certificates.c.pem],
+        serial=int(row[certificates.c.serial], 16),
+        fingerprint=row[certificates.c.fingerprint],
+        key_sha256=row[certificates.c.key_sha256],
+        not_before=row[certificates.c.not_before],
+        not_after=row[certificates.c.not_after],
+    )
+
+
+def issued_values(issued: Issued) -> Mapping[str, Any]:
+    """Return the columns that *issued* fills."""
+    return {
+        "serial": f"{issued.serial:x}",
+        "fingerprint": issued.fingerprint,
+        "pem": issued.pem,
+        "not_before": issued.not_before,
+        "not_after": issued.not_after,
+    }

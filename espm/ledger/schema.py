@@ -1,0 +1,171 @@
+"""The tables of the ledger, on SQLite and PostgreSQL alike.
+
+::
+
+    nodes          one row for each life of a certname; rows of ended lives stay as history
+      ^   ^
+      |   +------- certificates   what we ordered for it, noted before the CA hears of it
+      +----------- intents        what we set out to do with it, open until done
+    pulse          one row that is written to prove that the ledger can be written
+
+Whatever two espm could do at once is decided here, by unique indexes over the rows that count:
+one live node for a certname, one open intent of a kind and one standing certificate for a node.
+Every query of :mod:`espm.ledger.store` has its index.  Conditions of partial indexes are written
+with literals, for neither database can match an index's condition with a bound parameter.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from espm.model import CERTNAME_LENGTH, CertificateState, IntentKind, KeyMaker, NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC: ``timestamptz`` on PostgreSQL, sortable text on SQLite."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Return *value* in UTC; SQLite's text has no room for a zone."""
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Return *value* as an aware datetime in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only in a column of type INTEGER.
+_Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# Names sort by bytes on both databases, whatever the locale of the PostgreSQL database.
+_Name = sa.String(CERTNAME_LENGTH).with_variant(
+    sa.String(CERTNAME_LENGTH, collation="C"), "postgresql"
+)
+_Sha256 = sa.String(64)
+
+LIVE = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
+ENDED = (NodeState.DELETED, NodeState.UNDONE)
+STANDING = (CertificateState.ORDERED, CertificateState.VALID, CertificateState.REVOKING)
+# Done: whoever claimed it brought it to its end.  Undone: an ADD that was taken back.
+OUTCOMES = ("done", "undone", "superseded")
+
+
+def among(column: sa.Column[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that *column* is one of *values*, written with literals."""
+    return column.in_([sa.literal_column(f"'{value}'", sa.String()) for value in values])
+
+
+def _one_of(column: str, values: Iterable[str]) -> sa.CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({allowed})", name=column)
+
+
+def _index(name: str, *columns: Any, where: Any, unique: bool = False) -> sa.Index:
+    return sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("generation", _Number, primary_key=True),
+    sa.Column("certname", _Name, nullable=False),
+    sa.Column("platform", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("classification", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    _one_of("state", NodeState),
+    sa.CheckConstraint("version > 0", name="version"),
+    sqlite_autoincrement=True,
+)
+live = among(nodes.c.state, LIVE)
+ended = among(nodes.c.state, ENDED)
+_index("uq_nodes_live", nodes.c.certname, where=live, unique=True)
+_index("ix_nodes_live", nodes.c.platform, nodes.c.certname, where=live)
+_index("ix_nodes_ended", nodes.c.platform, nodes.c.certname, nodes.c.generation, where=ended)
+
+certificates = sa.Table(
+    "certificates",
+    metadata,
+    sa.Column("ident", _Number, primary_key=True),
+    sa.Column("generation", _Number, sa.ForeignKey(nodes.c.generation), nullable=False),
+    sa.Column("key_sha256", _Sha256, nullable=False),
+    sa.Column("key_maker", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # Hexadecimal: serial numbers have up to 160 bits (RFC 5280, 4.1.2.2).
+    sa.Column("serial", sa.String(40)),
+    sa.Column("fingerprint", _Sha256),
+    sa.Column("pem", sa.Text),
+    sa.Column("not_before", Instant),
+    sa.Column("not_after", Instant),
+    _one_of("key_maker", KeyMaker),
+    _one_of("state", CertificateState),
+    sa.CheckConstraint(
+        "(state IN ('ordered', 'void')) = (serial IS NULL) "
+        "AND (serial IS NULL) = (fingerprint IS NULL) "
+        "AND (serial IS NULL) = (pem IS NULL) "
+        "AND (serial IS NULL) = (not_before IS NULL) "
+        "AND (serial IS NULL) = (not_after IS NULL)",
+        name="issued",
+    ),
+    sqlite_autoincrement=True,
+)
+standing = among(certificates.c.state, STANDING)
+_index("uq_certificates_standing", certificates.c.generation, where=standing, unique=True)
+sa.Index("ix_certificates_generation", certificates.c.generation, certificates.c.ident)
+
+intents = sa.Table(
+    "intents",
+    metadata,
+    sa.Column("number", _Number, primary_key=True),
+    sa.Column("ident", sa.String(32), nullable=False, unique=True),
+    sa.Column("generation", _Number, sa.ForeignKey(nodes.c.generation), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("last_error", sa.Text),
+    sa.Column("owner", sa.Text),
+    sa.Column("lease_until", Instant, nullable=False),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("closed_at", Instant),
+    sa.Column("outcome", sa.String(16)),
+    _one_of("kind", IntentKind),
+    _one_of("outcome", OUTCOMES),
+    sa.CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed"),
+    sqlite_autoincrement=True,
+)
+still_open = intents.c.closed_at.is_(None)
+_index("uq_intents_open", intents.c.generation, intents.c.kind, where=still_open, unique=True)
+_index("ix_intents_lease", intents.c.lease_until, where=still_open)
+
+pulse = sa.Table(
+    "pulse",
+    metadata,
+    sa.Column("ident", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("beaten_at", Instant, nullable=False),
+    sa.CheckConstraint("ident = 1", name="single"),
+)

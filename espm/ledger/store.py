@@ -1,0 +1,206 @@
+"""The ledger as the use cases see it: each method of the port is one transaction.
+
+What happens inside is in :mod:`espm.ledger.nodes`, :mod:`~espm.ledger.claims` and
+:mod:`~espm.ledger.certificates`; this module only says where transactions begin and end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from espm.ledger import certificates, claims, nodes, rows
+from espm.ledger.claims import now
+from espm.ledger.engine import reading, writing
+from espm.ledger.schema import pulse
+from espm.model import IntentKind, NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    import sqlalchemy as sa
+
+    from espm.ledger.claims import Claimant
+    from espm.model import (
+        Certificate,
+        CertificateState,
+        Certname,
+        Classification,
+        Intent,
+        Issued,
+        Json,
+        KeyMaker,
+        Node,
+    )
+
+# How many nodes one transaction of nodes() reads: a megabyte or so of rows.
+_BATCH = 500
+
+
+class SqlLedger:
+    """:class:`espm.ports.Ledger` on a database; may be used by many threads at once."""
+
+    def __init__(self, engine: sa.Engine, claimant: Claimant) -> None:
+        self._engine = engine
+        self._claimant = claimant
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close all connections to the database; claims stand until their leases are over."""
+        self._engine.dispose()
+
+    def reserve(
+        self, certname: Certname, platform: str, classification: Classification, *, request_id: str
+    ) -> tuple[Node, Intent]:
+        """See :meth:`espm.ports.Ledger.reserve`."""
+        with writing(self._engine) as connection:
+            node = nodes.insert(connection, certname, platform, classification)
+            add = IntentKind.ADD
+            return node, claims.insert(connection, self._claimant, node, add, {}, request_id)
+
+    def node(self, platform: str, certname: Certname) -> Node:
+        """See :meth:`espm.ports.Ledger.node`."""
+        with reading(self._engine) as connection:
+            return nodes.find(connection, platform, certname)
+
+    def was_deleted(self, platform: str, certname: Certname) -> bool:
+        """See :meth:`espm.ports.Ledger.was_deleted`."""
+        with reading(self._engine) as connection:
+            ended = connection.execute(nodes.last_ended(platform, certname)).scalar()
+            return bool(ended == NodeState.DELETED)
+
+    def page(
+        self, platform: str, *, state: NodeState | None, after: Certname | None, limit: int
+    ) -> Sequence[Node]:
+        """See :meth:`espm.ports.Ledger.page`."""
+        with reading(self._engine) as connection:
+            return nodes.fetch(connection, nodes.page(platform, state, after, limit))
+
+    def nodes(self) -> Iterator[Node]:
+        """See :meth:`espm.ports.Ledger.nodes`; by name, no transaction open between two nodes."""
+        after, batch = "", self._batch("")
+        while batch:
+            yield from batch
+            after = batch[-1].certname
+            batch = self._batch(after)
+
+    def _batch(self, after: str) -> Sequence[Node]:
+        with reading(self._engine) as connection:
+            return nodes.fetch(connection, nodes.everyone(after, _BATCH))
+
+    def begin(
+        self,
+        node: Node,
+        kind: IntentKind,
+        payload: Mapping[str, Json] | None = None,
+        *,
+        request_id: str,
+    ) -> Intent:
+        """See :meth:`espm.ports.Ledger.begin`."""
+        with writing(self._engine) as connection:
+            nodes.admit(connection, node, kind)
+            given = payload or {}
+            return claims.insert(connection, self._claimant, node, kind, given, request_id)
+
+    def condemn(self, intent: Intent) -> Node:
+        """See :meth:`espm.ports.Ledger.condemn`; the claim's lease begins anew."""
+        with writing(self._engine) as connection:
+            node = nodes.lock(connection, intent.generation)
+            claims.renew(connection, self._claimant, intent)
+            if node.state is NodeState.DELETING:
+                return node
+            adding, deleting = NodeState.ADDING, NodeState.DELETING
+            return nodes.move(connection, intent.generation, adding, deleting)
+
+    def activate(self, intent: Intent) -> Node:
+        """See :meth:`espm.ports.Ledger.activate`."""
+        with writing(self._engine) as connection:
+            nodes.lock(connection, intent.generation)
+            claims.finish(connection, self._claimant, intent, "done")
+            adding, active = NodeState.ADDING, NodeState.ACTIVE
+            return nodes.move(connection, intent.generation, adding, active)
+
+    def change(self, intent: Intent, classification: Classification, version: int) -> Node:
+        """See :meth:`espm.ports.Ledger.change`."""
+        text, active = rows.dump_classification(classification), NodeState.ACTIVE
+        with writing(self._engine) as connection:
+            nodes.check_older(nodes.lock(connection, intent.generation), version)
+            claims.finish(connection, self._claimant, intent, "done")
+            values = {"classification": text, "version": version}
+            return nodes.move(connection, intent.generation, active, active, **values)
+
+    def close(self, intent: Intent) -> None:
+        """See :meth:`espm.ports.Ledger.close`."""
+        with writing(self._engine) as connection:
+            if not claims.is_closed(connection, intent):
+                claims.finish(connection, self._claimant, intent, "done")
+
+    def bury(self, intent: Intent) -> None:
+        """See :meth:`espm.ports.Ledger.bury`."""
+        undone = intent.kind is IntentKind.ADD
+        end = NodeState.UNDONE if undone else NodeState.DELETED
+        with writing(self._engine) as connection:
+            nodes.lock(connection, intent.generation)
+            if not claims.is_closed(connection, intent):
+                outcome = "undone" if undone else "done"
+                claims.finish(connection, self._claimant, intent, outcome)
+                nodes.move(connection, intent.generation, NodeState.DELETING, end)
+
+    def leave(self, intent: Intent, error: str) -> None:
+        """See :meth:`espm.ports.Ledger.leave`; fine when the claim does not stand any more."""
+        with writing(self._engine) as connection:
+            claims.leave(connection, self._claimant, intent, error)
+
+    def claim_left(
+        self, node: Node | None = None, kinds: Collection[IntentKind] = tuple(IntentKind)
+    ) -> Sequence[tuple[Node, Intent]]:
+        """See :meth:`espm.ports.Ledger.claim_left`."""
+        with writing(self._engine) as connection:
+            return claims.claim_all(connection, self._claimant, claims.left(node, kinds))
+
+    def orphan(self) -> int:
+        """Take every other espm's claims for left, and return how many there were.  Idempotent.
+
+        Only for one who holds the ledger's lock: no other can be alive then, so there is no
+        lease to wait for.
+        """
+        with writing(self._engine) as connection:
+            return claims.leave_others(connection, self._claimant)
+
+    def order(self, intent: Intent, key_sha256: str, key_maker: KeyMaker) -> Certificate:
+        """See :meth:`espm.ports.Ledger.order`; the claim's lease begins anew."""
+        with writing(self._engine) as connection:
+            node = nodes.lock(connection, intent.generation)
+            claims.renew(connection, self._claimant, intent)
+            return certificates.insert(connection, node, intent.kind, key_sha256, key_maker)
+
+    def record(self, certificate: Certificate, issued: Issued) -> Certificate:
+        """See :meth:`espm.ports.Ledger.record`."""
+        with writing(self._engine) as connection:
+            return certificates.record(connection, certificate, issued)
+
+    def mark(self, certificate: Certificate, state: CertificateState) -> Certificate:
+        """See :meth:`espm.ports.Ledger.mark`."""
+        with writing(self._engine) as connection:
+            return certificates.mark(connection, certificate, state)
+
+    def certificate(self, node: Node) -> Certificate | None:
+        """See :meth:`espm.ports.Ledger.certificate`."""
+        with reading(self._engine) as connection:
+            row = connection.execute(certificates.latest(node.generation)).mappings().first()
+            return rows.certificate(row) if row else None
+
+    def certificates(self, node: Node) -> Sequence[Certificate]:
+        """See :meth:`espm.ports.Ledger.certificates`."""
+        with reading(self._engine) as connection:
+            found = connection.execute(certificates.outstanding(node.generation)).mappings()
+            return [rows.certificate(row) for row in found]
+
+    def ping(self) -> None:
+        """See :meth:`espm.ports.Ledger.ping`; commits a row, as a full disk fails only then."""
+        with writing(self._engine) as connection:
+            connection.execute(pulse.update().values(beaten_at=now()))

@@ -1,0 +1,167 @@
+"""The ledger's schema: which one it has, bringing it up to date, and saving it before.
+
+The migrations are Alembic's and lie in this package, so that a wheel carries them; there is no
+``alembic.ini``.  An upgrade is one transaction on both databases: it happens or it does not.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.pool import NullPool
+
+from espm.errors import BackendRefused, BackendUnavailable, ConfigError, MigrationNeeded
+from espm.ledger.address import database_file, parse
+from espm.ledger.engine import connect, reading, writing
+from espm.ledger.locks import lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy as sa
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_REMEDY = "run espm_setup --upgrade"
+
+
+def current(url: str) -> str | None:
+    """Return the revision of the ledger at *url*, or None when it has no schema yet.
+
+    :raises espm.errors.ConfigError: the URL is wrong or the driver missing.
+    :raises espm.errors.BackendUnavailable: the database does not answer.
+    """
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite" and not database_file(parsed).exists():
+        return None
+    engine = connect(parsed, poolclass=NullPool)
+    return _revision(engine)
+
+
+def check(engine: sa.Engine) -> None:
+    """Return when the schema behind *engine* is the one that this espm works with.
+
+    :raises espm.errors.MigrationNeeded: it is older, newer or not there; says what to do.
+    """
+    has, wants = _revision(engine), wanted()
+    if has == wants:
+        return
+    if has is None:
+        msg = f"the ledger is empty, this espm works with schema {wants}: {_REMEDY}"
+    elif has in _known():
+        msg = f"the ledger has schema {has}, this espm works with {wants}: {_REMEDY}"
+    else:
+        msg = _newer(has)
+    raise MigrationNeeded(msg)
+
+
+def upgrade(url: str) -> None:
+    """Create the ledger at *url* or bring its schema up to date.  Idempotent.
+
+    Takes the ledger's lock, so no espm may run on it.  A new SQLite database gets mode 0600;
+    its directory must be there.
+
+    :raises espm.errors.LedgerLocked: an espm works on this ledger.
+    :raises espm.errors.MigrationNeeded: the ledger is newer than this espm.
+    :raises espm.errors.ConfigError: the URL is wrong or the driver missing.
+    :raises espm.errors.BackendUnavailable: the database does not answer; nothing was changed.
+    """
+    parsed = parse(url)
+    with lock(url):
+        if parsed.get_backend_name() == "sqlite":
+            _create_file(database_file(parsed))
+        engine = connect(parsed, poolclass=NullPool)
+        has = _revision(engine)
+        if has is not None and has not in _known():
+            raise MigrationNeeded(_newer(has))
+        with writing(engine) as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def backup(url: str, destination: Path) -> None:
+    """Copy the ledger at *url* to the new file *destination* (mode 0600), also while espm runs.
+
+    :raises espm.errors.BackendRefused: the ledger is on PostgreSQL, which has its own tool.
+    :raises espm.errors.ConfigError: *destination* exists or cannot be made.
+    :raises espm.errors.BackendUnavailable: copying failed; *destination* is removed again.
+    """
+    parsed = parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        msg = "a ledger on PostgreSQL is backed up with pg_dump, not by espm"
+        raise BackendRefused(msg)
+    if not database_file(parsed).exists():
+        raise ConfigError(["there is no ledger to back up"])
+    try:
+        _create(destination)
+    except OSError as exc:
+        raise ConfigError([f"{destination}: {exc.strerror}; a backup needs a new file"]) from exc
+    try:
+        _copy(database_file(parsed), destination)
+    except (sqlite3.Error, OSError) as exc:
+        destination.unlink(missing_ok=True)
+        msg = "the ledger could not be copied"
+        raise BackendUnavailable(msg) from exc
+
+
+def wanted() -> str | None:
+    """Return the revision that this espm works with."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _known() -> frozenset[str]:
+    scripts: Iterator[str] = (
+        script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()
+    )
+    return frozenset(scripts)
+
+
+def _newer(revision: str) -> str:
+    return (
+        f"the ledger has schema {revision}, which is newer than this espm (it knows schemas up "
+        f"to {wanted()}): run the espm that upgraded it, or a later one"
+    )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _revision(engine: sa.Engine) -> str | None:
+    with reading(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _create_file(path: Path) -> None:
+    if path.exists():
+        return
+    try:
+        _create(path)
+    except OSError as exc:
+        msg = "[ledger] url: the database cannot be created by this user"
+        raise ConfigError([msg]) from exc
+
+
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _copy(source: Path, destination: Path) -> None:
+    # All pages in one step: the copy is one moment of the ledger, however busy it is.
+    with (
+        closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as original,
+        closing(sqlite3.connect(destination)) as copy,
+    ):
+        original.backup(copy, pages=-1)
+    with destination.open("rb") as written:
+        os.fsync(written.fileno())

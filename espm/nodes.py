@@ -1,0 +1,239 @@
+"""The use cases of a node: add, change, read, delete.
+
+Each is one function that knows no HTTP, no SQL and no program.  A node is classified before its
+certificate is signed, so that a node which can talk to Puppet always has its catalog; on the way
+back its catalog is withheld before its certificate is revoked.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from espm import certificates, classes, intents, limits
+from espm.errors import (
+    CertnameTaken,
+    InvalidCertname,
+    InvalidClassification,
+    NodeUnknown,
+    VersionMismatch,
+)
+from espm.model import IntentKind, Node, NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from espm.certificates import Delivery, Order
+    from espm.model import Certname, Classification, Intent, Platform
+    from espm.ports import Ports
+
+log = logging.getLogger(__name__)
+
+#: A look at Puppet's classes that is at most this old (seconds) is fresh: a class is only said
+#: to be unknown after such a look, and a burst of bad requests does not ask Puppet each time.
+FRESH = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A node as it is in force now, with what the platform should know about it."""
+
+    node: Node
+    warnings: tuple[str, ...] = ()
+    delivery: Delivery | None = None
+
+
+def add_node(
+    platform: Platform,
+    certname: Certname,
+    classification: Classification,
+    ports: Ports,
+    *,
+    order: Order | None = None,
+    request_id: str,
+) -> Accepted:
+    """Take on a node: reserve its name, classify it, get its certificate if ordered.
+
+    All or nothing.  Of two calls for one name exactly one succeeds.
+
+    :raises espm.errors.InvalidRequest: name, classification or CSR can't be accepted.
+    :raises espm.errors.OutsideLimits: the platform may not.
+    :raises espm.errors.Conflict: the name is taken, or its CSR is in the way.
+    :raises espm.errors.BackendError: nothing remains, or the open intent says what may.
+    """
+    _refuse_reserved(certname, ports)
+    warnings = _check(platform, certname, classification, ports)
+    if order is not None:
+        certificates.check_order(order, certname, platform)
+    node, intent = ports.ledger.reserve(
+        certname, platform.name, classification, request_id=request_id
+    )
+    with intents.or_else(lambda: finish_add(node, intent, ports), intent, ports):
+        _refuse_known(certname, ports)
+        ports.classifier.classify(node)
+        delivery = None
+        if order is not None:
+            delivery = certificates.obtain(node, intent, order, platform, ports)
+        added = ports.ledger.activate(intent)
+    log.info("added %s generation %d", certname, node.generation)
+    return Accepted(added, warnings, delivery)
+
+
+def change_node(
+    platform: Platform,
+    certname: Certname,
+    classification: Classification,
+    ports: Ports,
+    *,
+    if_match: Sequence[str] = (),
+    request_id: str,
+) -> Accepted:
+    """Replace the classification of a node; in force at its next run.  Idempotent.
+
+    :param if_match: entity tags of which one must be the node's; none means any.
+    :raises espm.errors.NodeUnknown: the platform has no such node.
+    :raises espm.errors.VersionMismatch: the node has another entity tag.
+    :raises espm.errors.NodeBusy: it is being changed or deleted.
+    """
+    node = ports.ledger.node(platform.name, certname)
+    _match(node, if_match)
+    warnings = _check(platform, certname, classification, ports)
+    intents.carry_on_left(node, _CHANGING, ports)
+    node = ports.ledger.node(platform.name, certname)
+    _match(node, if_match)
+    intent = ports.ledger.begin(node, IntentKind.CHANGE, request_id=request_id)
+    wanted = replace(node, classification=classification, version=node.version + 1)
+    with intents.or_else(lambda: finish_change(node, intent, ports), intent, ports):
+        ports.classifier.classify(wanted)
+        changed = ports.ledger.change(intent, classification, wanted.version)
+    log.info("changed %s to version %d", certname, changed.version)
+    return Accepted(changed, warnings)
+
+
+def find_node(platform: Platform, certname: Certname, ports: Ports) -> Node:
+    """Return a node of the platform.
+
+    :raises espm.errors.NodeUnknown: it has none of that name, whoever else may.
+    """
+    return ports.ledger.node(platform.name, certname)
+
+
+def list_nodes(
+    platform: Platform,
+    ports: Ports,
+    *,
+    state: NodeState | None = None,
+    after: Certname | None = None,
+    limit: int = 100,
+) -> Sequence[Node]:
+    """Return up to *limit* nodes of the platform, by name, behind *after*."""
+    return ports.ledger.page(platform.name, state=state, after=after, limit=limit)
+
+
+def delete_node(
+    platform: Platform,
+    certname: Certname,
+    ports: Ports,
+    *,
+    if_match: Sequence[str] = (),
+    request_id: str,
+) -> None:
+    """Retire a node: withhold its catalogs, revoke its certificate, forget it.
+
+    Returns once the CRL shows the certificate.  Idempotent, also when the node is gone by an
+    earlier call of the same platform.
+
+    :raises espm.errors.NodeUnknown: the platform never had such a node, or it was never added.
+    :raises espm.errors.VersionMismatch: the node has another entity tag.
+    :raises espm.errors.NodeBusy: another operation on it is under way.
+    :raises espm.errors.BackendError: the node stays in deleting, its catalogs withheld; a
+        repeat or the next start carries it on.
+    """
+    try:
+        node = ports.ledger.node(platform.name, certname)
+    except NodeUnknown:
+        if ports.ledger.was_deleted(platform.name, certname):
+            return
+        raise
+    _match(node, if_match)
+    intent = ports.ledger.begin(node, IntentKind.DELETE, request_id=request_id)
+    with intents.or_leave(intent, ports):
+        finish_delete(node, intent, ports)
+    log.info("deleted %s generation %d", certname, node.generation)
+
+
+def finish_add(_node: Node, intent: Intent, ports: Ports) -> None:
+    """Take back an ADD that nobody was told of, wherever it stopped."""
+    finish_delete(ports.ledger.condemn(intent), intent, ports)
+
+
+def finish_change(node: Node, intent: Intent, ports: Ports) -> None:
+    """Take back a CHANGE that nobody was told of.
+
+    The old classification gets a version beyond the one that may be in force already.
+    """
+    restored = replace(node, version=node.version + 2)
+    ports.classifier.classify(restored)
+    ports.ledger.change(intent, node.classification, restored.version)
+
+
+def finish_delete(node: Node, intent: Intent, ports: Ports) -> None:
+    """End the life of a node: nothing valid, nothing classified, nothing pending.
+
+    Without a certificate nobody can ask for its catalog, so there is nothing to withhold; and a
+    name that turned out to be somebody else's is not withheld from them.
+    """
+    if ports.ledger.certificates(node):
+        ports.classifier.withhold(node)
+        certificates.settle_all(node, ports)
+    ports.classifier.forget(node)
+    ports.ledger.bury(intent)
+
+
+def _check(
+    platform: Platform, certname: Certname, classification: Classification, ports: Ports
+) -> tuple[str, ...]:
+    """Check limits, groups, classes and parameters; return warnings."""
+    limits.permit(platform, certname, classification)
+    resolved = ports.classifier.resolve(classification)
+    limits.permit_environment(platform, resolved.environment)
+    if not ports.check_classes or not resolved.classes:
+        return ()
+    catalogue = ports.catalogue.classes(resolved.environment)
+    faults, warnings = classes.check(resolved.classes, catalogue)
+    if faults:
+        catalogue = ports.catalogue.classes(resolved.environment, max_age=FRESH)
+        faults, warnings = classes.check(resolved.classes, catalogue)
+    if faults:
+        msg = f"Puppet's environment '{resolved.environment}' can't carry this classification"
+        raise InvalidClassification(msg, faults)
+    return tuple(warnings)
+
+
+def _refuse_reserved(certname: Certname, ports: Ports) -> None:
+    if certname in ports.reserved:
+        msg = f"'{certname}' is the name of a Puppet server or of espm and never a node's"
+        raise InvalidCertname(msg)
+
+
+def _refuse_known(certname: Certname, ports: Ports) -> None:
+    if ports.classifier.knows(certname) or ports.ca.certificate(certname) is not None:
+        msg = f"the name {certname} is taken; choose another"
+        raise CertnameTaken(msg)
+
+
+def _match(node: Node, if_match: Sequence[str]) -> None:
+    if if_match and "*" not in if_match and node.etag not in if_match:
+        msg = f"the node is at {node.etag} now; read it again and decide anew"
+        raise VersionMismatch(msg)
+
+
+#: What a change has to see settled first; a deletion supersedes whatever is left.
+_CHANGING = {IntentKind.CHANGE: finish_change}
+
+FINISHERS = {
+    IntentKind.ADD: finish_add,
+    IntentKind.DELETE: finish_delete,
+    **_CHANGING,
+}

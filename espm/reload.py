@@ -1,0 +1,93 @@
+"""What SIGHUP does: keys, TLS files and groups are read anew while everything runs on.
+
+Each part is taken over whole or not at all, and a fault in one does not keep the others back: a
+leaked key must go even when the groups file has a typing error.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from espm import classes
+from espm import config as configuration
+from espm.errors import EspmError
+from espm.model import Classification
+from espm.nodes import FRESH
+from espm.ports import Reloadable
+from espm.tls import build_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from espm.api.auth import Keyring
+    from espm.model import Catalogable
+    from espm.ports import Ports
+    from espm.tls import Adapter
+
+log = logging.getLogger(__name__)
+
+
+def everything(path: Path, keyring: Keyring, adapter: Adapter, ports: Ports) -> bool:
+    """Read the configuration at *path* anew; return whether all of it was taken over."""
+
+    def keys_and_tls() -> None:
+        config = configuration.load(path)
+        keyring.replace(config.platforms)
+        adapter.context = build_context(config.server.certificate, config.server.private_key)
+
+    parts: dict[str, Callable[[], None]] = {
+        "keys and TLS files": keys_and_tls,
+        "groups": lambda: groups(ports),
+    }
+    taken = [_taken_over(what, part) for what, part in parts.items()]
+    return all(taken)
+
+
+def groups(ports: Ports, *, check: bool = True) -> None:
+    """Read the groups anew and write the documents that change.
+
+    :param check: whether to ask Puppet for the groups' classes, too.
+    :raises espm.errors.GroupsError: all that is wrong; the old groups stay in force.
+    :raises espm.errors.BackendError: Puppet can't be asked, or a document not written.
+    """
+    if not isinstance(ports.classifier, Reloadable):
+        return
+    unknown = _unknown(ports) if check and ports.check_classes else None
+    ports.classifier.reload(ports.ledger.nodes(), unknown)
+
+
+def say_unknown_classes(ports: Ports) -> None:
+    """Log which classes and parameters of the groups Puppet does not have.
+
+    At the start they are no reason to stay away: retiring nodes must work even when a module
+    was removed, and Puppet Server may not be up yet.
+    """
+    if not ports.check_classes:
+        return
+    unknown = _unknown(ports)
+    for group in ports.classifier.groups():
+        for fault in unknown(ports.classifier.resolve(Classification(groups=(group.name,)))):
+            log.error("group %s: %s", group.name, fault)
+
+
+def _unknown(ports: Ports) -> Callable[[Catalogable], Sequence[str]]:
+    def faults(resolved: Catalogable) -> Sequence[str]:
+        if not resolved.classes:
+            return ()
+        catalogue = ports.catalogue.classes(resolved.environment, max_age=FRESH)
+        return classes.check(resolved.classes, catalogue).faults
+
+    return faults
+
+
+def _taken_over(what: str, part: Callable[[], None]) -> bool:
+    try:
+        part()
+    except EspmError as error:
+        for line in str(error).splitlines():
+            log.error("%s not reloaded: %s", what, line)  # noqa: TRY400 - a mistake, not a bug
+        return False
+    log.info("reloaded %s", what)
+    return True

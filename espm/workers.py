@@ -1,0 +1,68 @@
+"""The threads that answer requests.
+
+cheroot's pool waits without bound for a thread that hangs, both when it stops and when its queue is
+full; ours lets go of it in time.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from cheroot.workers import threadpool
+from cheroot.workers.threadpool import ThreadPool, WorkerThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from espm.connections import Server
+
+log = logging.getLogger(__name__)
+
+_END: Any = vars(threadpool)["_SHUTDOWNREQUEST"]  # what cheroot's threads end at
+
+
+class Pool(ThreadPool):
+    """A fixed number of threads behind a bounded queue.
+
+    :param threads: how many.
+    :param waiting: how many connections may wait; ``put`` raises ``queue.Full`` over it.
+    """
+
+    _threads: list[WorkerThread]
+    _queue: queue.Queue[Any]
+    _clear_threads: Callable[[], Iterable[WorkerThread]]
+
+    def __init__(self, server: Server, threads: int, waiting: int) -> None:
+        super().__init__(
+            server,
+            min=threads,
+            max=threads,
+            accepted_queue_size=waiting,
+            # cheroot's selector would stand still for its default of ten seconds.
+            accepted_queue_timeout=0,
+        )
+
+    def stop(self, timeout: float = 5) -> None:
+        """Let the threads finish what they do and what is queued, for *timeout* seconds.
+
+        A thread that is still busy then is left behind; it ends with the process.
+        """
+        deadline = time.monotonic() + timeout
+        with suppress(queue.Full):
+            for _worker in self._threads:
+                self._queue.put(_END, timeout=max(0.0, deadline - time.monotonic()))
+        for worker in self._clear_threads():
+            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.is_alive():
+                log.warning("%s is still busy; it is left behind", worker.name)
+
+    def _spawn_worker(self) -> WorkerThread:
+        worker = WorkerThread(self.server)  # type: ignore[no-untyped-call] # cheroot's
+        worker.name = f"CP Server {worker.name}"
+        worker.daemon = True
+        worker.start()
+        return worker

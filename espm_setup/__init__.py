@@ -1,0 +1,17 @@
+"""What an administrator runs once: ``espm_setup``.
+
+It may import espm (configuration, X.509, CA, ledger); espm never imports it.
+
+Where to look::
+
+    __main__      parses, calls one job, turns errors into exit codes
+    options       the command line: every option, every exit code
+    install       the job of the first run; fetch, hookup and upgrade are the others
+    plan          what the first run will make, decided before anything is made
+    puppet        finds the Puppet Server of this machine
+    client        obtains espm's own certificate from Puppet's CA
+    hookup        puts puppet.conf and auth.conf right, proves it, and takes it back
+    puppet_conf   the edit of puppet.conf    } pure: text in, text out, and each
+    auth_conf     the edit of auth.conf      } has an exact inverse
+    report        what is said, for people and as JSON
+"""

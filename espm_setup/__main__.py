@@ -1,0 +1,90 @@
+"""``espm_setup``: parse, do one job, say what was done."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from espm.errors import EspmError
+from espm_setup import install, later, puppet
+from espm_setup.errors import NotPermitted, SetupError
+from espm_setup.layout import Layout
+from espm_setup.options import parser
+from espm_setup.report import Report, as_json, as_text
+from espm_setup.undo import undoing
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from espm_setup.plan import Plan
+
+_JOBS = {
+    "unapply": later.unapply,
+    "fetch_certificate": later.fetch,
+    "upgrade": later.upgrade,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``espm_setup`` and return its exit code (:mod:`espm_setup.options` explains them)."""
+    args = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        _do(args)
+    except SetupError as exc:
+        return _failed(str(exc), exc.code)
+    except PermissionError as exc:
+        return _failed(f"{exc.strerror}: {exc.filename}; run it as root?", NotPermitted.code)
+    except (EspmError, OSError) as exc:
+        return _failed(str(exc), SetupError.code)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 128 + signal.SIGINT)
+    return 0
+
+
+def _do(args: argparse.Namespace) -> None:
+    """Do the job that *args* ask for."""
+    for name, job in _JOBS.items():
+        if getattr(args, name):
+            _say(args, job(args))
+            return
+    if not (args.apply and Layout.of(args).ini.exists()):
+        _set_up(args)
+    if args.apply:
+        _say(args, later.apply(args))
+
+
+def _set_up(args: argparse.Namespace) -> None:
+    """Make everything and say the secrets; if they cannot be said, nothing is made."""
+    plan = install.prepare(args)
+    with undoing() as undo:
+        missing = install.carry_out(plan, args, undo)
+        report = Report(plan, missing, _version(plan), will_apply=args.apply)
+        print(as_json(report) if args.json else as_text(report), flush=True)  # noqa: T201
+
+
+def _version(plan: Plan) -> str | None:
+    if plan.ca_url is None or not plan.layout.ca_file.exists():
+        return None
+    return puppet.version(plan.ca_url, plan.layout.ca_file)
+
+
+def _say(args: argparse.Namespace, done: list[str]) -> None:
+    print(json.dumps({"done": done}) if args.json else "\n".join(done))  # noqa: T201
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"espm_setup: {message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """Leave through the undoing, as an exception does."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

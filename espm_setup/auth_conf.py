@@ -1,0 +1,129 @@
+"""The edit of auth.conf: what espm's certificate may do at Puppet Server, and nobody loses.
+
+The rule for certificates matches single ones only: ``^/puppet-ca/v1/certificate_status/[^/]+$``.
+As ``path`` is a prefix, a careless rule would answer for ``certificate_statuses`` too and lock out
+``puppetserver ca list``.  Where a request was decided by another rule so far, ours goes in front
+of it and allows what that one allowed: the clients with ``pp_cli_auth`` (``puppetserver ca``), an
+external node manager, and so on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import groupby
+
+from espm_setup import marks
+from espm_setup.auth_rules import ANYBODY, Rule, deciding, rules
+from espm_setup.errors import SetupError
+from espm_setup.hocon import Unreadable
+
+_INDENT = " " * 8
+
+# Puppet's own rules have 400 to 600 (documentation of Puppet Server, "auth.conf", sort-order).
+_ORDER = 399
+
+_CLI = {"extensions": {"pp_cli_auth": "true"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that espm must be allowed.
+
+    :ivar probe: a path that stands for all that *path* matches.
+    :ivar always: who is allowed beside espm whatever was there before.
+    """
+
+    name: str
+    path: str
+    kind: str
+    methods: tuple[str, ...]
+    probe: str
+    always: tuple[object, ...] = ()
+
+
+STATUS = Right(
+    "espm certificate status",
+    "^/puppet-ca/v1/certificate_status/[^/]+$",
+    "regex",
+    ("get", "put", "delete"),
+    "/puppet-ca/v1/certificate_status/espm.probe.invalid",
+    (_CLI,),
+)
+CLASSES = Right(
+    "espm environment classes",
+    "^/puppet/v3/environment_classes$",
+    "regex",
+    ("get",),
+    "/puppet/v3/environment_classes",
+)
+
+
+def applied(text: str, certname: str, rights: tuple[Right, ...]) -> str:
+    """Return auth.conf with *rights* for *certname*; as it is when they are there already.
+
+    :raises espm_setup.errors.SetupError: the file is beyond us and wants a human hand.
+    """
+    plain = removed(text)
+    try:
+        place, found = rules(plain)
+        lines = [line for right in rights for line in _block(right, certname, found)]
+    except Unreadable as exc:
+        msg = f"auth.conf has something that cannot be edited safely: {exc}"
+        raise SetupError(msg) from exc
+    return marks.insert(plain, place, lines, _INDENT) if lines else plain
+
+
+def removed(text: str) -> str:
+    """Return auth.conf without our rules."""
+    return marks.remove(text)
+
+
+def lines(certname: str, rights: tuple[Right, ...]) -> list[str]:
+    """Return the rules to put into an auth.conf as Puppet ships it, by hand."""
+    return [line for right in rights for line in _block(right, certname, [])]
+
+
+def _block(right: Right, certname: str, found: list[Rule]) -> list[str]:
+    """Return the rules that *right* takes: one for each set of people that shared it before."""
+    result: list[str] = []
+    shares = [(_share(right, certname, found, method), method) for method in right.methods]
+    kept = [share for share in shares if share[0] is not None]
+    for number, (share, methods) in enumerate(groupby(kept, key=lambda item: item[0])):
+        name = right.name + (f" {number + 1}" if number else "")
+        order, allow = share or (0, "")
+        result += _rule(right, name, [method for _, method in methods], order, allow)
+    return result
+
+
+def _share(right: Right, certname: str, found: list[Rule], method: str) -> tuple[int, str] | None:
+    """Return sort-order and ``allow`` of our rule for *method*; None when all may already."""
+    before = deciding(found, method, right.probe)
+    if before is None:
+        return _ORDER, json.dumps([certname, *right.always])
+    if ANYBODY in before.allow:
+        return None
+    if any(isinstance(who, str) and "$" in who for who in before.allow):
+        msg = f"the rule '{before.name}' allows what its path captured"
+        raise Unreadable(msg)
+    if before.order < 2:
+        msg = f"the rule '{before.name}' has the lowest sort-order"
+        raise Unreadable(msg)
+    people = [certname, *right.always]
+    people += [who for who in before.allow if who not in people]
+    return min(_ORDER, before.order - 1), json.dumps(people)
+
+
+def _rule(right: Right, name: str, methods: list[str], order: int, allow: str) -> list[str]:
+    return [
+        "{",
+        "    match-request: {",
+        f"        path: {json.dumps(right.path)}",
+        f"        type: {right.kind}",
+        f"        method: [{', '.join(methods)}]",
+        "    }",
+        f"    allow: {allow}",
+        f"    sort-order: {order}",
+        f"    name: {json.dumps(name)}",
+        "}",
+    ]

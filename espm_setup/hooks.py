@@ -1,0 +1,139 @@
+"""What is to be changed in Puppet's own files, as plain values."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from configobj import ConfigObj, ConfigObjError
+
+from espm.errors import InvalidCertname
+from espm.model import Certname
+from espm_setup import auth_conf, puppet_conf
+from espm_setup.errors import SetupError
+from espm_setup.puppet import program
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from espm_setup.puppet import Puppet
+
+ENC = "espm_enc"
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What connects Puppet with one espm.
+
+    :ivar enc: the words of the command that Puppet is to ask.
+    :ivar rights: what *certname* must be allowed in auth.conf.
+    """
+
+    certname: Certname
+    enc: tuple[str, ...]
+    rights: tuple[auth_conf.Right, ...]
+
+    @property
+    def puppet_lines(self) -> list[str]:
+        """The lines for ``[server]`` in puppet.conf."""
+        return puppet_conf.settings(list(self.enc))
+
+    @property
+    def auth_lines(self) -> list[str]:
+        """The rules for an auth.conf as Puppet Server ships it."""
+        return auth_conf.lines(self.certname, self.rights)
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether names that are not espm's are answered by an ENC of the administrator's."""
+        return "-f" in self.enc
+
+
+def certname(given: str | None, puppet: Puppet | None) -> Certname:
+    """Return the certname of espm's own certificate.
+
+    :raises espm_setup.errors.SetupError: *given* is none.
+    """
+    server = puppet.settings["certname"] if puppet else ""
+    for name in [given] if given else [f"espm.{server}", f"espm-{server.partition('.')[0]}"]:
+        try:
+            return Certname(name)
+        except InvalidCertname as exc:
+            reason = str(exc)
+    if given or puppet:
+        msg = f"espm's own certname: {reason}; choose it with --certname"
+        raise SetupError(msg)
+    return Certname("espm")
+
+
+def fallback(puppet: Puppet | None) -> tuple[str, ...]:
+    """Return the words of the ENC that there was before ours, if there was one.
+
+    :raises espm_setup.errors.SetupError: Puppet asks something that cannot be kept.
+    """
+    if puppet is None:
+        return ()
+    words = puppet.enc
+    if words and Path(words[0]).name == ENC:
+        return tuple(word for flag, word in zip(words[1::2], words[2::2], strict=False)
+                     if flag == "-f")  # fmt: skip
+    terminus = puppet.settings["node_terminus"]
+    if terminus not in ("plain", "exec"):
+        msg = f"Puppet's node_terminus is '{terminus}', which espm cannot keep beside its own ENC"
+        raise SetupError(msg)
+    return words
+
+
+def command(given: Path | None, directory: Path, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of our ENC's command.
+
+    :param words: of the fallback's command.
+    """
+    found = str(given) if given else program(ENC, _beside_python()) or program(ENC)
+    flags = (flag for word in words for flag in ("-f", word))
+    return (found or f"/usr/local/bin/{ENC}", "-d", str(directory), *flags)
+
+
+def rights(backend: str) -> tuple[auth_conf.Right, ...]:
+    """Return what a CA *backend* needs in auth.conf, and what the class catalogue does."""
+    own = (auth_conf.STATUS,) if backend == "http_api" else ()
+    return (*own, auth_conf.CLASSES)
+
+
+def installed(ini: Path, args: argparse.Namespace, puppet: Puppet | None) -> Hooks:
+    """Return what connects Puppet with the espm whose configuration is there already.
+
+    :raises espm_setup.errors.SetupError: there is none, or it cannot be read.
+    """
+    config = read(ini)
+    known: str | list[str] = config.get("puppet", {}).get("reserved", [])
+    own = args.certname or next(iter([known] if isinstance(known, str) else known), None)
+    directory = config.get("builtin", {}).get("directory", "/opt/espm/enc")
+    return Hooks(
+        certname(own, puppet),
+        command(args.enc, Path(directory), fallback(puppet)),
+        rights(config.get("ca", {}).get("backend", "http_api")),
+    )
+
+
+def read(ini: Path) -> Mapping[str, Mapping[str, str]]:
+    """Return the sections of a configuration file, unchecked.
+
+    :raises espm_setup.errors.SetupError: there is none, or it cannot be read.
+    """
+    try:
+        parsed = ConfigObj(str(ini), file_error=True, interpolation=False, encoding="utf-8")
+    except (OSError, ConfigObjError, UnicodeDecodeError) as exc:
+        msg = f"{ini} cannot be read: {exc}"
+        raise SetupError(msg) from exc
+    result: Mapping[str, Mapping[str, str]] = parsed.dict()
+    return result
+
+
+def _beside_python() -> str | None:
+    """Return the program in the virtual environment that we run in."""
+    found = Path(sys.executable).parent / ENC
+    return str(found) if found.is_file() else None

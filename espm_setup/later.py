@@ -1,0 +1,144 @@
+"""The jobs after the first run: on an espm whose configuration is there already."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espm import ledger as ledgers
+from espm.model import PuppetAccess
+from espm_setup import client, files, hooks, hookup
+from espm_setup.errors import SetupError
+from espm_setup.layout import Layout
+from espm_setup.prove import Prover
+from espm_setup.puppet import Puppet, find, program
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from espm_setup.hooks import Hooks
+
+
+def apply(args: argparse.Namespace) -> list[str]:
+    """Connect Puppet with espm; return what was done.
+
+    :raises espm_setup.errors.SetupError: it failed; Puppet's files are as they were.
+    """
+    puppet = _puppet(args)
+    own = hooks.installed(Layout.of(args).ini, args, puppet)
+    done = hookup.apply(own, _server(args, puppet), _prover(args, own).connected)
+    if _access(args) is None:
+        done.append("Not proved yet, for espm's own certificate is not there: repeat --apply then.")
+    return done
+
+
+def unapply(args: argparse.Namespace) -> list[str]:
+    """Take back what :func:`apply` did; return what was done.
+
+    :raises espm_setup.errors.SetupError: it failed; Puppet's files are as they were.
+    """
+    puppet = _puppet(args)
+    own = hooks.installed(Layout.of(args).ini, args, puppet)
+    return hookup.unapply(_server(args, puppet), _prover(args, own).disconnected)
+
+
+def fetch(args: argparse.Namespace) -> list[str]:
+    """Get espm's own certificate; return what was done.
+
+    :raises espm_setup.errors.SetupError: it is not signed yet, or cannot be had.
+    """
+    ini = Layout.of(args).ini
+    config = hooks.read(ini).get("puppet", {})
+    certificate = _path(config, "certificate")
+    if certificate.exists():
+        return [f"espm's own certificate is there already: {certificate}"]
+    puppet = find(program("puppet", args.puppet), args.confdir, args.server_confdir)
+    own = hooks.installed(ini, args, puppet)
+    url = args.ca_url or config.get("ca_url") or config.get("url")
+    if not url:
+        msg = f"fill in [puppet] url in {ini}, or name the CA with --ca-url"
+        raise SetupError(msg)
+    user = puppet.settings["user"] if puppet else "puppet"
+    conf = puppet.config if puppet and args.confdir else None
+    signer = client.Signer(program("puppetserver", args.puppetserver), conf, user)
+    key = client.private_key(_path(config, "private_key").read_bytes())
+    pem = client.obtain(url, _path(config, "ca_file"), own.certname, key, signer)
+    status = ini.stat()
+    files.create(certificate, pem, (status.st_uid, status.st_gid, 0o644))
+    return [f"espm's own certificate {own.certname} is signed: {certificate}"]
+
+
+def upgrade(args: argparse.Namespace) -> list[str]:
+    """Bring the ledger to this version's schema; return what was done.
+
+    :raises espm.errors.EspmError: it failed; the ledger is as it was.
+    """
+    url = hooks.read(Layout.of(args).ini).get("ledger", {}).get("url", "")
+    file = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    done = []
+    if file and file.exists():
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        copy = file.with_name(f"{file.name}.backup-{stamp}")
+        ledgers.backup(url, copy)
+        done = [f"Backup of the ledger: {copy}"]
+    elif not file:
+        done = ["No backup was made: that of PostgreSQL is pg_dump's work."]
+    before = ledgers.current(url)
+    ledgers.upgrade(url)
+    if file:
+        _give_to_owner(file)
+    return [*done, f"The ledger's schema: {before or 'none'} before, {ledgers.current(url)} now."]
+
+
+def _puppet(args: argparse.Namespace) -> Puppet:
+    found = find(program("puppet", args.puppet), args.confdir, args.server_confdir)
+    if found is None:
+        msg = "no Puppet found on this machine; name its directory: --confdir, or --puppet"
+        raise SetupError(msg)
+    return found
+
+
+def _server(args: argparse.Namespace, puppet: Puppet) -> hookup.Server:
+    given = args.reload or _usual_reload(args)
+    words = (program(given[0]) or given[0], *given[1:])
+    return hookup.Server(puppet, words, args.wait)
+
+
+def _usual_reload(args: argparse.Namespace) -> list[str]:
+    if Path("/run/systemd/system").is_dir():
+        return ["systemctl", "reload", "puppetserver"]
+    return [program("puppetserver", args.puppetserver) or "puppetserver", "reload"]
+
+
+def _prover(args: argparse.Namespace, own: Hooks) -> Prover:
+    puppet = program("puppet", args.puppet) or "/usr/bin/puppet"
+    return Prover(own, _access(args), puppet, args.confdir)
+
+
+def _access(args: argparse.Namespace) -> PuppetAccess | None:
+    """Return how espm reaches Puppet, or None while its own certificate is not there."""
+    config = hooks.read(Layout.of(args).ini).get("puppet", {})
+    needed = [config.get(key, "") for key in ("url", "certificate", "private_key", "ca_file")]
+    if not all(needed) or not all(Path(path).exists() for path in needed[1:]):
+        return None
+    url, certificate, private_key, ca_file = needed
+    return PuppetAccess(url, config.get("ca_url") or url, certificate, private_key, ca_file)
+
+
+def _path(config: Mapping[str, str], key: str) -> Path:
+    if not config.get(key):
+        msg = f"fill in [puppet] {key} in the configuration file"
+        raise SetupError(msg)
+    return Path(config[key])
+
+
+def _give_to_owner(file: Path) -> None:
+    """Give what root made beside the ledger to whom its directory belongs."""
+    owner = file.parent.stat()
+    if os.geteuid() == 0:
+        for path in file.parent.iterdir():
+            if path.name.startswith(file.name):
+                os.chown(path, owner.st_uid, owner.st_gid)

@@ -1,0 +1,154 @@
+"""The command line of ``espm_setup``: every option, and what its exit codes mean.
+
+No option takes a secret: other users can read the arguments of a process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+from espm import __version__
+
+EXIT_CODES = """\
+exit codes:
+  0   done; what is left to do by hand, if anything, is printed
+  1   failed; everything that was made is taken back
+  2   wrong usage
+  73  something that exists would be overwritten, or a directory is missing; nothing was changed
+  77  the user who ran it may not do it
+"""
+
+_PLATFORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    result = argparse.ArgumentParser(
+        prog="espm_setup",
+        description="Set up espm on this machine: preshared key, certificates, ledger, ENC "
+        "directory and configuration. Run it once; it never overwrites anything.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _places(result)
+    _server(result)
+    _puppet(result)
+    _jobs(result)
+    result.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    result.add_argument("--version", action="version", version=f"espm_setup {__version__}")
+    return result
+
+
+def _places(target: argparse.ArgumentParser) -> None:
+    add = target.add_argument_group("files and directories").add_argument
+    add("-d", dest="directory", type=_path, default=Path("/opt/espm/etc"), metavar="DIRECTORY",
+        help="where the configuration file goes (default: %(default)s)")  # fmt: skip
+    add("-c", dest="certificates", type=_path, default=Path("/opt/espm/etc/certs"),
+        metavar="DIRECTORY",
+        help="where certificates and keys go (default: %(default)s)")  # fmt: skip
+    add("--create", action="store_true", help="make these two directories when they are missing")
+    add("--user", help="who will run espm and owns its secrets (default: Puppet Server's user "
+        "when root runs this, else whoever runs it)")  # fmt: skip
+    add("--ledger", metavar="URL", help="database URL without a password; default: SQLite, var/"
+        "ledger.db beside a directory of -d named etc, else in it")  # fmt: skip
+    add("--enc-directory", type=_path, metavar="DIRECTORY",
+        help="where the documents for Puppet go (default: enc, beside var)")  # fmt: skip
+    add("--groups-file", type=_path, metavar="FILE",
+        help="the node groups (default: groups.yaml in the directory of -d)")  # fmt: skip
+
+
+def _server(target: argparse.ArgumentParser) -> None:
+    add = target.add_argument_group("espm's server and its first platform").add_argument
+    add("-p", "--port", type=_port, default=8443, help="where espm listens (default: %(default)s)")
+    add("--name", help="host name in the certificate (default: this host's)")
+    add("--san", action="append", default=[], metavar="NAME_OR_ADDRESS",
+        help="a further name or address for the certificate; repeat it for more")  # fmt: skip
+    add("--key-type", choices=("ec", "rsa"), default="ec",
+        help="type of the keys that are made (default: %(default)s)")  # fmt: skip
+    add("--days", type=_days, default=3650,
+        help="how long the certificate is valid (default: %(default)s)")  # fmt: skip
+    add("--platform", type=_platform, default="default", metavar="NAME",
+        help="what the platform is called in the configuration (default: %(default)s)")  # fmt: skip
+
+
+def _puppet(target: argparse.ArgumentParser) -> None:
+    add = target.add_argument_group("Puppet (found by itself when it is on this machine)")
+    option = add.add_argument
+    option("--confdir", type=_path, metavar="DIRECTORY", help="where puppet.conf is")
+    option("--server-confdir", type=_path, metavar="DIRECTORY",
+           help="conf.d of Puppet Server, where auth.conf is")  # fmt: skip
+    option("--puppet", metavar="PROGRAM", help="the program puppet")
+    option("--puppetserver", metavar="PROGRAM", help="the program puppetserver")
+    option("--enc", type=_path, metavar="PROGRAM", help="the program espm_enc")
+    option("--puppet-url", type=_url, metavar="URL", help="the compile server, https://host:8140")
+    option("--ca-url", type=_url, metavar="URL", help="the CA server, if it is another one")
+    option("--ca-file", type=_path, metavar="FILE", help="the CA certificates of Puppet")
+    option("--certname", help="espm's own certname (default: espm. and the server's certname)")
+    option("--ca", choices=("http_api", "puppetserver_ca"), default="http_api",
+           help="how espm signs and revokes: over HTTPS, or by the program puppetserver "
+           "(default: %(default)s)")  # fmt: skip
+    option("--classifier", choices=("builtin",), default="builtin",
+           help="how espm tells Puppet what a node is (default: %(default)s)")  # fmt: skip
+    option("--reload", type=shlex.split, metavar="COMMAND",
+           help="reloads Puppet Server (default: systemctl reload puppetserver, or puppetserver "
+           "reload without systemd)")  # fmt: skip
+    option("--wait", type=_seconds, default=300, metavar="SECONDS",
+           help="how long a reload of Puppet Server may take (default: %(default)s)")  # fmt: skip
+
+
+def _jobs(target: argparse.ArgumentParser) -> None:
+    group = target.add_argument_group(
+        "changing Puppet's files, and later"
+    ).add_mutually_exclusive_group()
+    add = group.add_argument
+    add("--apply", action="store_true", help="also change puppet.conf and auth.conf as needed and "
+        "reload Puppet Server; does only that when the configuration exists already")  # fmt: skip
+    add("--unapply", action="store_true", help="take the changes of --apply back")
+    add("--fetch-certificate", action="store_true",
+        help="get espm's own certificate once the administrator has signed it")  # fmt: skip
+    add("--upgrade", action="store_true",
+        help="bring the ledger to this version's schema, after a backup")  # fmt: skip
+
+
+def _path(text: str) -> Path:
+    if not text or any(ord(letter) < 32 for letter in text):
+        msg = "a path is wanted"
+        raise argparse.ArgumentTypeError(msg)
+    return Path(text).absolute()
+
+
+def _port(text: str) -> int:
+    return _number(text, 1, 65535)
+
+
+def _days(text: str) -> int:
+    return _number(text, 1, 36500)
+
+
+def _seconds(text: str) -> int:
+    return _number(text, 1, 86400)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+        msg = f"'{text}' is not a number from {least} to {most}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _platform(text: str) -> str:
+    if not _PLATFORM.fullmatch(text):
+        msg = "a platform's name has 1 to 32 characters a-z, 0-9, '_' and '-', no sign first"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https://[A-Za-z0-9._\-\[\]:]+/?", text, re.ASCII):
+        msg = f"'{text}' is not of the form https://host:8140"
+        raise argparse.ArgumentTypeError(msg)
+    return text.rstrip("/")

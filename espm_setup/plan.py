@@ -1,0 +1,152 @@
+"""What the first run will write, decided before anything is written."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from espm import x509
+from espm_setup import hooks, puppet, template
+from espm_setup.hostnames import names_and_addresses
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from espm.x509 import Key
+    from espm_setup.layout import Layout
+    from espm_setup.puppet import Puppet
+
+GROUPS = """\
+# The node groups that platforms may put nodes into. This file is yours: espm only reads it, at
+# its start and on SIGHUP. For example:
+#
+# groups:
+#   - name: base
+#     environment: production
+#     classes: [ntp]
+#   - name: web
+#     parent: base
+#     classes:
+#       apache: {default_vhost: false}
+#     parameters: {role: web}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The first run's decisions.
+
+    :ivar psk: the preshared key, 288 random bits; only its hash is ever written.
+    :ivar hooks: what is to be changed in Puppet's files.
+    :ivar puppetserver: the native program, if it is on this machine.
+    :ivar ca_url: where the CA is, if that is known.
+    :ivar ca_file: the CA certificates that are there already.
+    """
+
+    layout: Layout
+    puppet: Puppet | None
+    hooks: hooks.Hooks
+    puppetserver: str | None
+    url: str | None
+    ca_url: str | None
+    ca_file: Path | None
+    psk: str = field(repr=False)
+    client_key: Key = field(repr=False)
+    server_key: Key = field(repr=False)
+    certificate: bytes
+
+
+def make(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> Plan:
+    """Return what a first run with *args* will write.
+
+    :raises espm_setup.errors.SetupError: the arguments or Puppet's settings do not fit.
+    """
+    names, addresses = names_and_addresses(args.name, args.san)
+    server_key = x509.new_key(args.key_type)
+    url = args.puppet_url or (found.url if found else None)
+    return Plan(
+        layout=layout,
+        puppet=found,
+        hooks=_hooks(args, layout, found),
+        puppetserver=puppet.program("puppetserver", args.puppetserver),
+        url=url,
+        ca_url=args.ca_url or args.puppet_url or (found.ca_url if found else None),
+        ca_file=args.ca_file or (found.ca_file if found else None),
+        psk=secrets.token_urlsafe(36),
+        client_key=x509.new_key(args.key_type),
+        server_key=server_key,
+        certificate=x509.self_signed(server_key, names, addresses, days=args.days),
+    )
+
+
+def ini(plan: Plan, args: argparse.Namespace) -> str:
+    """Return the text of the configuration file."""
+    layout = plan.layout
+    sections: dict[str, dict[str, object]] = {
+        "server": {
+            "port": args.port,
+            "certificate": layout.server_certificate,
+            "private_key": layout.server_key,
+        },
+        "platforms": {},
+        f"[{args.platform}]": {"psk_sha256": [sha256(plan.psk.encode()).hexdigest()]},
+        "ledger": {"url": layout.ledger_url},
+        "puppet": _puppet_section(plan),
+        "ca": _ca_section(plan, args),
+    }
+    if args.ca == "puppetserver_ca":
+        sections["puppetserver_ca"] = _command_section(plan)
+    sections["classifier"] = {"backend": args.classifier}
+    sections["builtin"] = _builtin_section(plan)
+    return template.render(sections)
+
+
+def _hooks(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> hooks.Hooks:
+    result = hooks.Hooks(
+        hooks.certname(args.certname, found),
+        hooks.command(args.enc, layout.enc, hooks.fallback(found)),
+        hooks.rights(args.ca),
+    )
+    _ = result.puppet_lines  # Refuses what Puppet could not run, before anything is made.
+    return result
+
+
+def _puppet_section(plan: Plan) -> dict[str, object]:
+    layout = plan.layout
+    servers = plan.puppet.infrastructure if plan.puppet else ()
+    own = (plan.puppet.settings["certname"],) if plan.puppet else ()
+    different = plan.ca_url if plan.ca_url != plan.url else None
+    return {
+        "url": plan.url,
+        **({"ca_url": different} if different else {}),
+        "certificate": layout.client_certificate,
+        "private_key": layout.client_key,
+        "ca_file": layout.ca_file,
+        "reserved": list(dict.fromkeys([plan.hooks.certname, *own, *servers])),
+    }
+
+
+def _ca_section(plan: Plan, args: argparse.Namespace) -> dict[str, object]:
+    section: dict[str, object] = {"backend": args.ca, "key_type": args.key_type}
+    if plan.puppet and plan.puppet.conf_d and (plan.puppet.conf_d / "ca.conf").is_file():
+        section["ca_conf"] = plan.puppet.conf_d / "ca.conf"
+    if plan.puppet and plan.puppet.infra_crl:
+        section["crl_file"] = plan.puppet.settings["cacrl"]
+    return section
+
+
+def _command_section(plan: Plan) -> dict[str, object]:
+    config = plan.puppet.config if plan.puppet else None
+    return {"program": plan.puppetserver, "config": config}
+
+
+def _builtin_section(plan: Plan) -> dict[str, object]:
+    return {
+        "directory": plan.layout.enc,
+        "group": plan.puppet.settings["group"] if plan.puppet else "puppet",
+        "groups_file": plan.layout.groups,
+        "fallback": " ".join(hooks.fallback(plan.puppet)),
+    }

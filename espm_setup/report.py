@@ -1,0 +1,135 @@
+"""What the first run says: the two values first, as in 2012, then what is new and what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from espm import x509
+
+if TYPE_CHECKING:
+    from espm.model import Json
+    from espm_setup.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of a first run.
+
+    :ivar missing: why espm's own certificate is not there yet; empty when it is.
+    :ivar version: of Puppet Server, if it answered.
+    :ivar will_apply: whether Puppet's files are changed right afterwards.
+    """
+
+    plan: Plan
+    missing: str
+    version: str | None
+    will_apply: bool = False
+
+
+def as_json(report: Report) -> str:
+    """Return the report as one JSON object; holds the preshared key."""
+    plan = report.plan
+    value: dict[str, Json] = {
+        "preshared_key": plan.psk,
+        "certificate": plan.certificate.decode("ascii"),
+        "fingerprint_sha256": x509.fingerprint(plan.certificate),
+        "pinned_public_key": x509.spki_pin(plan.certificate),
+        "config": str(plan.layout.ini),
+        "certname": plan.hooks.certname,
+        "puppet": _puppet(report),
+        "puppet_conf": plan.hooks.puppet_lines,
+        "auth_conf": plan.hooks.auth_lines,
+        "missing": report.missing or None,
+    }
+    return json.dumps(value, indent=2)
+
+
+def as_text(report: Report) -> str:
+    """Return the report for people; holds the preshared key."""
+    return "\n".join([*_as_in_2012(report), "", *_new(report), "", *_next(report)])
+
+
+def _as_in_2012(report: Report) -> list[str]:
+    """Return the lines that programs and people know since 2012, in their order."""
+    plan = report.plan
+    return [
+        "Preshared Key:",
+        plan.psk,
+        "",
+        "Certificate:",
+        plan.certificate.decode("ascii"),
+        "",
+        "Please use these values in the appropriate form fields",
+        "when adding your Puppet account to your cloud platform",
+        "        ",
+        f"Writing config to: {plan.layout.ini}",
+    ]
+
+
+def _new(report: Report) -> list[str]:
+    plan = report.plan
+    digest = x509.colons(x509.fingerprint(plan.certificate))
+    return [
+        f"SHA-256 fingerprint of the certificate: {digest}",
+        f"Pin of its key: curl --pinnedpubkey '{x509.spki_pin(plan.certificate)}'",
+        "Only a hash of the preshared key is kept: make note of it now.",
+        "",
+        _said_of_puppet(report),
+        *([report.missing] if report.missing else []),
+    ]
+
+
+def _said_of_puppet(report: Report) -> str:
+    plan = report.plan
+    if plan.puppet is None:
+        return (
+            f'No Puppet found on this machine: see the lines "# fill in" in {plan.layout.ini}, '
+            "or name it with --confdir or --puppet-url and --ca-file."
+        )
+    known = f"version {report.version}" if report.version else "which does not answer now"
+    got = "is not there yet" if report.missing else "is signed"
+    return f"Puppet Server at {plan.url}, {known}; espm's certificate {plan.hooks.certname} {got}."
+
+
+def _next(report: Report) -> list[str]:
+    plan = report.plan
+    after = [f"Then: espm check -c {plan.layout.ini}", f"and:  espm -c {plan.layout.ini}"]
+    if report.will_apply:
+        return after
+    return [
+        "Next, connect Puppet with espm: 'espm_setup --apply' (with the options of now), or so:",
+        *_puppet_conf(report),
+        *_auth_conf(report),
+        "and reload Puppet Server.",
+        "",
+        *after,
+    ]
+
+
+def _puppet_conf(report: Report) -> list[str]:
+    plan = report.plan
+    path = plan.puppet.config if plan.puppet else "puppet.conf"
+    lines = [f"* in section [server] of {path}:", ""]
+    return [*lines, *(f"    {line}" for line in plan.hooks.puppet_lines), ""]
+
+
+def _auth_conf(report: Report) -> list[str]:
+    plan = report.plan
+    found = plan.puppet.conf_d / "auth.conf" if plan.puppet and plan.puppet.conf_d else "auth.conf"
+    lines = [f"* at the head of authorization.rules in {found}:", ""]
+    return [*lines, *(f"    {line}" for line in plan.hooks.auth_lines), ""]
+
+
+def _puppet(report: Report) -> Json:
+    plan = report.plan
+    if plan.puppet is None:
+        return None
+    return {
+        "url": plan.url,
+        "ca_url": plan.ca_url,
+        "version": report.version,
+        "puppet_conf": str(plan.puppet.config),
+        "conf_d": str(plan.puppet.conf_d) if plan.puppet.conf_d else None,
+    }

@@ -1,0 +1,9 @@
+"""Installation; the metadata is in pyproject.toml.
+
+The ENC script is sh, not Python, so it is installed as it is: an entry point would put an
+interpreter start in front of every catalog.
+"""
+
+from setuptools import setup
+
+setup(scripts=["etc/espm_enc"])

@@ -1,0 +1,258 @@
+"""The boundary itself: who may call, what is HTTP, what is JSON, what every answer has."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from espm.api import problem
+from espm.api.routes import ROUTES
+from espm.errors import BackendUnavailable, EspmError
+from tests.api.platform import BODY_LIMIT, PSK
+from tests.api.test_nodes import NAME, slug
+from tests.api.wire import wait_until
+
+if TYPE_CHECKING:
+    from tests.api.platform import Client, Espm
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        f"Basic {PSK}",
+        f"Bearer {PSK}x",
+        PSK,
+        "Bearer \xfc".encode("latin-1"),
+    ],
+)
+def test_without_the_key_nobody_gets_in(espm: Espm, header: Any) -> None:
+    """No key or a wrong one is 401 with WWW-Authenticate and the same words for all."""
+    headers = {} if header is None else {"Authorization": header}
+    stranger = espm.client(psk=None)
+    for path in ("/v1/whoami", "/v1/nodes/x", "/v1/nothing"):
+        answer = stranger.get(path, headers=headers)
+
+        assert slug(answer) == "unauthenticated"
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="espm"'
+        assert "send the preshared key" in answer.json()["detail"]
+
+
+def test_a_failed_authentication_is_logged_with_its_peer(
+    espm: Espm, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the address, and never what was sent as key."""
+    with caplog.at_level(logging.INFO):
+        espm.client("secret-guess").get("/v1/whoami")
+
+    assert "authentication failed from 127.0.0.1" in caplog.text
+    assert "secret-guess" not in caplog.text
+
+
+def test_no_secret_is_logged(espm: Espm, cloud: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the preshared key nor a private key is in the log, errors included."""
+    with caplog.at_level(logging.DEBUG):
+        key = cloud.add(NAME, certificate={}).json()["certificate"]["private_key"]
+        espm.ca.crl = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+        assert slug(cloud.get("/v1/crl")) == "internal-error"
+
+    assert "ZeroDivisionError" in caplog.text
+    assert PSK not in caplog.text
+    assert key.splitlines()[1] not in caplog.text
+
+
+def test_an_unexpected_error_tells_nothing(espm: Espm, cloud: Client) -> None:
+    """A bug answers 500 with the request id and neither a path nor a traceback."""
+    espm.ca.crl = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    answer = cloud.get("/v1/crl", headers={"X-Request-Id": "find-me"})
+
+    assert answer.status_code == 500
+    assert answer.json()["instance"] == "urn:espm:request:find-me"
+    assert answer.json()["detail"] == "see the log of espm for this request"
+
+
+def test_the_request_id_is_taken_or_made(cloud: Client) -> None:
+    """A good X-Request-Id comes back, a bad one is replaced, a missing one is made."""
+    assert cloud.get("/healthz", headers={"X-Request-Id": "a-1"}).headers["X-Request-Id"] == "a-1"
+    made = cloud.get("/healthz", headers={"X-Request-Id": "a b" * 40}).headers["X-Request-Id"]
+    assert len(made) == 32
+    assert len(cloud.get("/nothing").headers["X-Request-Id"]) == 32
+
+
+def test_one_line_for_each_request(cloud: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has who asked what and how it ended."""
+    with caplog.at_level(logging.INFO, "espm.api.app"):
+        cloud.get("/v1/nodes/x")
+
+    def lines() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.name == "espm.api.app"]
+
+    # The line is written when the answer is out.
+    assert wait_until(lambda: bool(lines()))
+    assert len(lines()) == 1
+    assert lines()[0].startswith('127.0.0.1 cloud "GET /v1/nodes/x" 404 ')
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/v1/whoami", "GET, HEAD"),
+        ("PATCH", "/v1/nodes/x", "DELETE, GET, HEAD, PUT"),
+        ("OPTIONS", "/v1/nodes", "GET, HEAD, POST"),
+        ("DELETE", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_405(cloud: Client, method: str, path: str, allow: str) -> None:
+    """Allow names what the path takes."""
+    answer = cloud.call(method, path)
+
+    assert slug(answer) == "method-not-allowed"
+    assert answer.headers["Allow"] == allow
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "kind"),
+    [
+        (b"{}", "text/plain", "unsupported-media-type"),
+        (b"{}", None, "unsupported-media-type"),
+        (b"", "application/json", "not-json"),
+        (b"{", "application/json", "not-json"),
+        (b"\xff", "application/json", "not-json"),
+        (b'{"certname": NaN}', "application/json", "not-json"),
+        (b'{"parameters": {"a": 1e999}}', "application/json", "not-json"),
+        (b'{"a": 1, "a": 2}', "application/json", "not-json"),
+        (b'{"a": "\\ud800"}', "application/json", "not-json"),
+        (b'{"a": "\\u0000"}', "application/json", "not-json"),
+        (b"[" * 30000, "application/json", "not-json"),
+        (b'{"a": ' * 40 + b"1" + b"}" * 40, "application/json", "not-json"),
+        (b"1" * 5000, "application/json", "not-json"),
+        (b" " * (BODY_LIMIT + 1), "application/json", "body-too-large"),
+        (b"7", "application/json; charset=utf-8", "invalid-request"),
+    ],
+)
+def test_what_is_not_json_is_refused(
+    cloud: Client, body: bytes, content_type: str | None, kind: str
+) -> None:
+    """Wrong types are 415, what is no JSON 400, what is too large 413."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = cloud.call("POST", "/v1/nodes", data=body, headers=headers)
+
+    assert slug(answer) == kind
+
+
+def test_whoami_says_who_and_what(cloud: Client) -> None:
+    """whoami has the platform's name, limits and the versions, and no key."""
+    body = cloud.get("/v1/whoami").json()
+
+    assert body["platform"] == "cloud"
+    assert body["limits"]["environments"] == ["production", "staging"]
+    assert body["puppet"] == "7.9.5"
+    assert body["backends"] == {"ca": "fake", "classifier": "builtin"}
+    assert "psk" not in json.dumps(body)
+
+
+def test_groups_are_those_within_limits(cloud: Client, narrow: Client) -> None:
+    """A platform sees the groups that it may use."""
+    names = [group["name"] for group in cloud.get("/v1/groups").json()["groups"]]
+
+    assert names == ["base", "staging", "web"]
+    assert [group["name"] for group in narrow.get("/v1/groups").json()["groups"]] == ["web"]
+
+
+def test_classes_have_parameters_and_an_etag(espm: Espm, cloud: Client, narrow: Client) -> None:
+    """GET /v1/classes tells type and default, answers 304, and looks afresh when asked to."""
+    answer = cloud.get("/v1/classes")
+    tag = answer.headers["ETag"]
+    found: dict[str, Any] = {each["name"]: each for each in answer.json()["classes"]}
+
+    assert found["profile::web"]["parameters"][1] == {
+        "name": "docroot",
+        "type": "String",
+        "default": None,
+        "required": True,
+    }
+    assert cloud.get("/v1/classes", headers={"If-None-Match": tag}).status_code == 304
+    cloud.get("/v1/classes", headers={"Cache-Control": "no-cache"})
+    assert espm.catalogue.looks[-1] == 0
+    assert [each["name"] for each in narrow.get("/v1/classes").json()["classes"]] == [
+        "profile::web"
+    ]
+    assert cloud.get("/v1/classes?environment=nope").status_code == 403
+
+
+def test_ca_and_crl_are_pem(espm: Espm, cloud: Client) -> None:
+    """The CA's bundle and CRL come as PEM, with an ETag that saves sending them again."""
+    bundle = cloud.get("/v1/ca")
+
+    assert bundle.content == espm.ca.bundle()
+    assert bundle.headers["Content-Type"] == "application/x-pem-file"
+    assert b"X509 CRL" in cloud.get("/v1/crl").content
+    tag = {"If-None-Match": bundle.headers["ETag"]}
+    assert cloud.get("/v1/ca", headers=tag).status_code == 304
+
+
+def test_health_is_for_everybody(espm: Espm) -> None:
+    """healthz says that we run, readyz what does not; neither needs a key."""
+    stranger = espm.client(psk=None)
+
+    assert stranger.get("/healthz").json() == {"status": "ok"}
+    assert stranger.get("/readyz").status_code == 200
+    espm.ca.fail_before["version"] = BackendUnavailable("the CA does not answer")
+    answer = stranger.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["ca"] == {"status": "down", "reason": "the CA does not answer"}
+    assert answer.json()["ledger"] == {"status": "ok"}
+
+
+def test_every_problem_has_a_page(espm: Espm) -> None:
+    """The type of each problem is a path that explains it."""
+    stranger = espm.client(psk=None)
+    for kind in {problem.INTERNAL, *problem.PROBLEMS.values()}:
+        answer = stranger.get(kind.type)
+
+        assert answer.status_code == 200
+        assert kind.meaning in answer.text
+        assert kind.remedy in answer.text
+    assert stranger.get("/problems/nothing").status_code == 404
+
+
+def _subclasses(root: type) -> set[type]:
+    return {root}.union(*(_subclasses(each) for each in root.__subclasses__()))
+
+
+def test_every_error_has_a_problem_type() -> None:
+    """No error that a request can meet reaches the platform as a bare 500."""
+    abstract = {
+        "EspmError", "HttpFault", "Unauthenticated", "Forbidden", "Conflict", "BackendError"
+    }  # fmt: skip
+    at_start = {"ConfigError", "GroupsError", "LedgerLocked", "MigrationNeeded"}
+    ours = {each for each in _subclasses(EspmError) if each.__module__.startswith("espm.")}
+    unmapped = {
+        each.__name__ for each in ours if not any(cls in problem.PROBLEMS for cls in each.__mro__)
+    }
+
+    assert unmapped <= abstract | at_start
+
+
+def test_slugs_are_unique() -> None:
+    """Two kinds of error never share a page by accident."""
+    slugs = [kind.slug for kind in problem.PROBLEMS.values()]
+
+    assert len(set(slugs)) == len(slugs)
+
+
+def test_open_routes_are_the_known_ones() -> None:
+    """Nothing of /v1 is open, and what is open tells nothing about nodes."""
+    assert {route.path for route in ROUTES if route.open} == {
+        "/healthz",
+        "/readyz",
+        "/problems/{slug}",
+    }

@@ -1,0 +1,254 @@
+"""Slow and silent clients cost others nothing.
+
+Stock cheroot 11.1.2 stands still for ten seconds for each idle TCP connection, and for ever for as
+many header-dripping ones as it has threads.
+"""
+
+from __future__ import annotations
+
+import ssl
+import statistics
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from espm.connections import Server, ServerLimits
+from tests.api.wire import (
+    GET,
+    ask,
+    connect,
+    read_all,
+    read_answer,
+    secure,
+    serving,
+    trusting,
+    wait_until,
+    write_pair,
+)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    import trustme
+
+# Few threads and long deadlines: whatever holds a thread shows.
+LIMITS = ServerLimits(threads=4, strangers_per_peer=100)
+HASTY = ServerLimits(
+    threads=2,
+    handshake_seconds=0.3,
+    header_seconds=0.3,
+    body_seconds=0.3,
+    response_seconds=0.5,
+    idle_seconds=1.5,
+)
+START = b"POST / HTTP/1.1\r\nHost: espm\r\nContent-Length: 5\r\n"
+LONG = START.replace(b"5", b"5000")
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer ok, or with more than the kernel takes unread."""
+    if environ["PATH_INFO"] == "/large":
+        start_response("200 OK", [("Content-Length", str(32 * 1024 * 1024))])
+        return [b"x" * (32 * 1024 * 1024)]
+    environ["espm.connection"].authenticated = environ["PATH_INFO"] == "/key"
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, trustme.CA]:
+    """Make a certificate, its key, and who issued it."""
+    return write_pair(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def client(pair: tuple[str, str, trustme.CA]) -> ssl.SSLContext:
+    """Make a client's context."""
+    return trusting(pair[2])
+
+
+@pytest.fixture
+def server(pair: tuple[str, str, trustme.CA]) -> Iterator[Server]:
+    """Start a server with few threads and long deadlines."""
+    with serving(application, pair[:2], LIMITS) as server:
+        yield server
+
+
+@pytest.fixture
+def hasty(pair: tuple[str, str, trustme.CA]) -> Iterator[Server]:
+    """Start a server with short deadlines."""
+    with serving(application, pair[:2], HASTY) as server:
+        yield server
+
+
+def idle(server: Server, client: ssl.SSLContext) -> socket.socket:
+    """Return a TCP connection on which nothing was sent."""
+    return connect(server, "127.0.0.2")
+
+
+def half_hello(server: Server, client: ssl.SSLContext) -> socket.socket:
+    """Return a connection on which half a ClientHello was sent."""
+    outgoing = ssl.MemoryBIO()
+    tls = client.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    sock = connect(server, "127.0.0.2")
+    sock.sendall(outgoing.read()[:100])
+    return sock
+
+
+def half_head(server: Server, client: ssl.SSLContext) -> ssl.SSLSocket:
+    """Return a connection on which half of a request's head was sent."""
+    sock = secure(server, client, "127.0.0.2")
+    sock.sendall(START)
+    return sock
+
+
+def half_body(server: Server, client: ssl.SSLContext) -> ssl.SSLSocket:
+    """Return a connection on which half of a request's body was sent."""
+    sock = secure(server, client, "127.0.0.2")
+    sock.sendall(START + b"\r\nabc")
+    return sock
+
+
+def drip(socks: list[ssl.SSLSocket], stop: threading.Event) -> None:
+    """Send an octet on each of *socks* now and then."""
+    while not stop.wait(0.05):
+        for sock in socks:
+            sock.sendall(b"X")
+
+
+def median(server: Server, client: ssl.SSLContext) -> float:
+    """Return the seconds that a good GET takes, handshake included."""
+    times = []
+    for _ in range(15):
+        start = time.perf_counter()
+        assert ask(server, client) == (200, b"ok")
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+@pytest.mark.parametrize(
+    ("attack", "count"),
+    [(idle, 1), (idle, 50), (half_hello, 1), (half_hello, 50), (half_head, 50), (half_body, 50)],
+)
+def test_waiting_connections_do_not_delay_a_good_request(
+    server: Server,
+    client: ssl.SSLContext,
+    attack: Callable[[Server, ssl.SSLContext], socket.socket],
+    count: int,
+) -> None:
+    """A client that waits holds a file descriptor and nothing else."""
+    quiet = median(server, client)
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(attack(server, client))
+        busy = median(server, client)
+
+    assert busy < quiet + 0.1
+
+
+def test_dripping_clients_do_not_delay_a_good_request(
+    server: Server, client: ssl.SSLContext
+) -> None:
+    """Ten headers that come an octet at a time, over four threads, are not felt."""
+    quiet = median(server, client)
+    stop = threading.Event()
+    with ExitStack() as stack:
+        socks = [secure(server, client, "127.0.0.2") for _ in range(10)]
+        for sock in socks:
+            stack.enter_context(sock)
+            sock.sendall(START + b"X-Slow: ")
+        dripping = threading.Thread(target=drip, args=(socks, stop))
+        dripping.start()
+        try:
+            busy = median(server, client)
+        finally:
+            stop.set()
+            dripping.join()
+
+    assert busy < quiet + 0.1
+
+
+@pytest.mark.parametrize("attack", [idle, half_hello, half_head, half_body])
+def test_a_client_that_waits_too_long_is_closed(
+    hasty: Server,
+    client: ssl.SSLContext,
+    attack: Callable[[Server, ssl.SSLContext], socket.socket],
+) -> None:
+    """Every phase before the answer has a deadline."""
+    start = time.monotonic()
+    with attack(hasty, client) as sock:
+        read_all(sock)
+
+    assert time.monotonic() - start < 2
+    assert wait_until(lambda: hasty.peers.open == 0)
+
+
+@pytest.mark.parametrize(
+    ("begin", "octets"),
+    [(b"", b"\r\n"), (START + b"X-Slow: ", b"X"), (LONG + b"\r\n", b"X")],
+    ids=["empty lines", "headers", "body"],
+)
+def test_dripping_does_not_extend_the_deadline(
+    hasty: Server, client: ssl.SSLContext, begin: bytes, octets: bytes
+) -> None:
+    """The deadline is for the whole, not for each octet."""
+    with secure(hasty, client) as sock:
+        start = time.monotonic()
+        sock.settimeout(0.1)
+        sock.sendall(begin)
+        while not left(sock, octets):
+            assert time.monotonic() < start + 3
+
+
+def left(sock: ssl.SSLSocket, octets: bytes) -> bool:
+    """Send *octets* and return whether the server has closed the connection."""
+    try:
+        sock.sendall(octets)
+        return not sock.recv(1)
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_client_in_the_lobby_is_closed_in_time(
+    pair: tuple[str, str, trustme.CA], client: ssl.SSLContext
+) -> None:
+    """Who waits for its turn has a deadline too."""
+    limits = ServerLimits(threads=1, strangers_per_peer=1, handshake_seconds=0.3)
+    with serving(application, pair[:2], limits) as server, ExitStack() as stack:
+        waiting = [stack.enter_context(connect(server)) for _ in range(3)]
+
+        assert [read_all(sock) for sock in waiting] == [b"", b"", b""]
+
+
+def test_a_client_that_does_not_read_its_answer_is_closed(
+    hasty: Server, client: ssl.SSLContext
+) -> None:
+    """A thread writes for as long as the deadline allows, however slowly it goes."""
+    with secure(hasty, client) as sock:
+        sock.sendall(GET.replace(b"/hello", b"/large"))
+        assert wait_until(lambda: hasty.requests.idle == HASTY.threads - 1)
+
+        assert wait_until(lambda: hasty.requests.idle == HASTY.threads, 3)
+
+
+def test_a_stranger_may_not_idle_as_long_as_a_platform(
+    hasty: Server, client: ssl.SSLContext
+) -> None:
+    """An authenticated connection is kept for the next request, others not for long."""
+    with secure(hasty, client) as stranger, secure(hasty, client) as platform:
+        stranger.sendall(GET)
+        platform.sendall(GET.replace(b"/hello", b"/key"))
+        read_answer(platform)
+        read_answer(stranger)
+        read_all(stranger)
+        platform.sendall(GET)
+
+        assert read_answer(platform) == (200, b"ok")

@@ -1,0 +1,59 @@
+"""The private Puppet Server that live and contract tests share: one for a whole run of pytest."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from espm.model import PuppetAccess
+from tests.live import credentials, lab_auth
+from tests.live.lab import Lab, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The certname of the ordinary certificate by which the adapters under test call Puppet.
+ESPM = "espm.test"
+
+CERTIFICATE_STATUS = "espm cert status"
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Return a running Puppet Server: that in the directory ESPM_LAB, if set, else a new one."""
+    if running := os.environ.get("ESPM_LAB"):
+        yield Lab.attach(Path(running))
+        return
+    if why := missing():
+        pytest.skip(why)
+    # Not one of pytest's directories: it keeps those from other users, such as the daemon's.
+    with tempfile.TemporaryDirectory(prefix="espm-lab-") as name:
+        Path(name).chmod(0o755)
+        with Lab(Path(name)) as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def access(lab: Lab) -> PuppetAccess:
+    """Return how espm reaches the lab: an ordinary certificate with rules in auth.conf."""
+    if CERTIFICATE_STATUS not in lab.auth_conf.read_text():
+        lab.add_auth_rules(_rules())
+    directory = lab.root / "espm-client"
+    paths = directory / "cert.pem", directory / "key.pem"
+    if not paths[0].exists():
+        credentials.store(lab, ESPM, directory)
+    certificate, private_key = map(str, paths)
+    return PuppetAccess(lab.url, lab.url, certificate, private_key, str(lab.ca_file))
+
+
+def _rules() -> list[lab_auth.Rule]:
+    who = [ESPM, lab_auth.CA_CLI]
+    names, classes = r"^/puppet-ca/v1/certificate_status/[^/]+$", "^/puppet/v3/environment_classes$"
+    return [
+        lab_auth.rule(CERTIFICATE_STATUS, names, "get put delete", who),
+        lab_auth.rule("espm environment classes", classes, "get", ESPM),
+    ]

@@ -1,0 +1,248 @@
+"""What every way to reach Puppet's CA must do, and the double of it."""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.x509 import load_pem_x509_certificate
+
+from espm import x509
+from espm.ca import http_api, puppetserver_ca
+from espm.ca.agent_http import API
+from espm.errors import CertnameTaken, CsrPending, CsrUnknown
+from espm.model import Certname
+from tests.fakes import FakeCa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from espm.model import PuppetAccess
+    from espm.ports import CertificateAuthority
+    from tests.live.lab import Lab
+
+BACKENDS = [
+    "fake",
+    pytest.param("http_api", marks=pytest.mark.live),
+    pytest.param("puppetserver_ca", marks=pytest.mark.live),
+]
+
+_numbers = count(1)
+
+
+@pytest.fixture(params=BACKENDS)
+def ca(request: pytest.FixtureRequest) -> CertificateAuthority:
+    """Reach the CA in each way in turn."""
+    if request.param == "fake":
+        return FakeCa()
+    access: PuppetAccess = request.getfixturevalue("access")
+    if request.param == "http_api":
+        return http_api.connect({}, access)
+    lab: Lab = request.getfixturevalue("lab")
+    options = {
+        "program": "/usr/bin/puppetserver",
+        "config": str(lab.puppet_conf),
+        "command_timeout": 60.0,
+    }
+    return puppetserver_ca.connect(options, access)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest, ca: CertificateAuthority) -> Iterator[Certname]:
+    """Return a certname that nobody else uses; the CA forgets it afterwards."""
+    seed = x509.key_sha256(x509.new_key().public_key())[:10]
+    certname = Certname(f"ca{next(_numbers)}-{seed}.contract.espm.test")
+    yield certname
+    if not isinstance(ca, FakeCa):
+        lab: Lab = request.getfixturevalue("lab")
+        lab.request("PUT", f"{API}/certificate_status/{certname}", {"desired_state": "revoked"})
+        lab.request("DELETE", f"{API}/certificate_status/{certname}")
+
+
+def order(ca: CertificateAuthority, certname: Certname, key_type: str = "ec") -> bytes:
+    """Have a new key's CSR signed and return the certificate."""
+    ca.submit(certname, x509.new_csr(certname, x509.new_key(key_type)))
+    return ca.sign(certname)
+
+
+def test_a_csr_becomes_a_certificate_of_its_key(ca: CertificateAuthority, name: Certname) -> None:
+    """What is signed is the key that was handed in, under the name that was asked for."""
+    key = x509.new_key()
+    ca.submit(name, x509.new_csr(name, key))
+    pem = ca.sign(name)
+
+    assert x509.key_sha256(key.public_key()) == x509.parse_certificate(pem).key_sha256
+    assert name == x509.common_name(pem)
+
+
+def test_an_rsa_key_is_signed_as_well(ca: CertificateAuthority, name: Certname) -> None:
+    """Nodes with old TLS libraries need RSA."""
+    pem = order(ca, name, "rsa")
+
+    assert name == x509.common_name(pem)
+
+
+def test_the_bundle_vouches_for_what_is_signed(ca: CertificateAuthority, name: Certname) -> None:
+    """One certificate of the bundle signed the node's."""
+    certificate = load_pem_x509_certificate(order(ca, name))
+    issuers = [c for c in x509.certificates(ca.bundle()) if c.subject == certificate.issuer]
+
+    assert len(issuers) == 1
+    certificate.verify_directly_issued_by(issuers[0])
+
+
+def test_signing_twice_gives_the_same_certificate(ca: CertificateAuthority, name: Certname) -> None:
+    """Whoever lost an answer may ask again."""
+    first = order(ca, name)
+    second = ca.sign(name)
+
+    assert x509.fingerprint(first) == x509.fingerprint(second)
+
+
+def test_a_name_without_csr_cannot_be_signed(ca: CertificateAuthority, name: Certname) -> None:
+    """There is nothing to sign."""
+    with pytest.raises(CsrUnknown):
+        ca.sign(name)
+
+
+def test_an_unknown_name_has_nothing(ca: CertificateAuthority, name: Certname) -> None:
+    """None is not an error."""
+    assert (ca.certificate(name), ca.request(name)) == (None, None)
+
+
+def test_a_second_csr_is_refused_while_one_waits(ca: CertificateAuthority, name: Certname) -> None:
+    """The one that waits may be a stranger's."""
+    first = x509.new_csr(name, x509.new_key())
+    ca.submit(name, first)
+
+    with pytest.raises(CsrPending):
+        ca.submit(name, x509.new_csr(name, x509.new_key()))
+
+    waiting = ca.request(name)
+    assert waiting is not None
+    assert x509.csr_der_sha256(first) == x509.csr_der_sha256(waiting)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_csr_is_refused_while_a_certificate_is_there(
+    ca: CertificateAuthority, name: Certname, *, revoked: bool
+) -> None:
+    """A name with a certificate is taken, also when that is revoked."""
+    order(ca, name)
+    if revoked:
+        ca.revoke(name)
+
+    with pytest.raises(CertnameTaken):
+        ca.submit(name, x509.new_csr(name, x509.new_key()))
+
+
+def test_a_csr_that_waits_can_be_replaced(ca: CertificateAuthority, name: Certname) -> None:
+    """Once withdrawn, the CSR is gone and another one is signed."""
+    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    ca.withdraw(name)
+    gone = ca.request(name)
+    key = x509.new_key()
+    ca.submit(name, x509.new_csr(name, key))
+
+    assert gone is None
+    assert x509.key_sha256(key.public_key()) == x509.parse_certificate(ca.sign(name)).key_sha256
+
+
+def test_withdrawing_twice_is_fine(ca: CertificateAuthority, name: Certname) -> None:
+    """It is idempotent."""
+    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    ca.withdraw(name)
+    ca.withdraw(name)
+
+    assert ca.request(name) is None
+
+
+def test_a_revoked_certificate_is_in_the_crl_and_still_held(
+    ca: CertificateAuthority, name: Certname
+) -> None:
+    """The CRL of the certificate's issuer proves it; the file stays until it is cleaned."""
+    pem = order(ca, name)
+    before = x509.revoked(ca.crl(), pem, ca.bundle())
+    ca.revoke(name)
+    after = x509.revoked(ca.crl(), pem, ca.bundle())
+
+    assert (before, after) == (False, True)
+    assert ca.certificate(name) is not None
+
+
+def test_revoking_twice_is_fine(ca: CertificateAuthority, name: Certname) -> None:
+    """It is idempotent."""
+    pem = order(ca, name)
+    ca.revoke(name)
+    ca.revoke(name)
+
+    assert x509.revoked(ca.crl(), pem)
+
+
+def test_revoking_an_unknown_name_is_fine(ca: CertificateAuthority, name: Certname) -> None:
+    """There is nothing to revoke, which is what was wanted."""
+    ca.revoke(name)
+
+    assert ca.certificate(name) is None
+
+
+def test_revoking_leaves_a_csr_that_waits_alone(ca: CertificateAuthority, name: Certname) -> None:
+    """A CSR is no certificate."""
+    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    ca.revoke(name)
+
+    assert ca.request(name) is not None
+
+
+def test_a_cleaned_name_can_be_issued_again(ca: CertificateAuthority, name: Certname) -> None:
+    """Names are recycled in clouds: another key, and only the first certificate is revoked."""
+    first = order(ca, name)
+    ca.revoke(name)
+    ca.clean(name)
+    gone = ca.certificate(name)
+    second = order(ca, name)
+
+    assert gone is None
+    assert x509.parse_certificate(first).key_sha256 != x509.parse_certificate(second).key_sha256
+    crl = ca.crl()
+    assert (x509.revoked(crl, first), x509.revoked(crl, second)) == (True, False)
+
+
+def test_cleaning_removes_a_csr_too_and_twice_is_fine(
+    ca: CertificateAuthority, name: Certname
+) -> None:
+    """It is idempotent, and leaves nothing of the name."""
+    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    ca.clean(name)
+    ca.clean(name)
+
+    assert ca.request(name) is None
+
+
+def test_two_threads_do_not_disturb_each_other(ca: CertificateAuthority, name: Certname) -> None:
+    """Two names are issued, revoked and cleaned side by side, and both are in the CRL."""
+    names = [name, Certname(f"b{name}")]
+    issued: dict[str, bytes] = {}
+    start = threading.Barrier(len(names))
+
+    def live(certname: Certname) -> None:
+        start.wait(timeout=60)
+        issued[certname] = order(ca, certname)
+        ca.revoke(certname)
+        ca.clean(certname)
+
+    threads = [threading.Thread(target=live, args=[certname]) for certname in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+
+    crl = ca.crl()
+    assert [x509.revoked(crl, issued[certname]) for certname in names] == [True, True]
+
+
+def test_the_version_is_known(ca: CertificateAuthority) -> None:
+    """It is that of Puppet Server, major version first."""
+    assert ca.version().split(".")[0].isdigit()

@@ -1,0 +1,143 @@
+"""What every ledger must do with certificates, told through its port alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from espm.errors import (
+    BackendRefused,
+    CertificateExists,
+    Conflict,
+    NodeBusy,
+)
+from espm.model import (
+    CertificateState,
+    IntentKind,
+    KeyMaker,
+)
+from tests.contract.lives import KEY, active, begin, issued, race, reserve
+
+if TYPE_CHECKING:
+    from espm.ports import Ledger
+
+
+def test_a_certificate_is_ordered_recorded_and_revoked(ledger: Ledger) -> None:
+    """Its whole life, with a serial number of 160 bits."""
+    node, intent = reserve(ledger)
+    assert ledger.certificate(node) is None
+
+    ordered = ledger.order(intent, KEY, KeyMaker.AGENT)
+    assert ordered == ledger.certificate(node)
+    assert (ordered.key_sha256, ordered.key_maker, ordered.issued) == (KEY, KeyMaker.AGENT, None)
+
+    valid = ledger.record(ordered, issued())
+    assert (CertificateState.VALID, issued()) == (valid.state, valid.issued)
+    assert [valid] == list(ledger.certificates(node))
+
+    revoking = ledger.mark(valid, CertificateState.REVOKING)
+    assert [revoking] == list(ledger.certificates(node))
+    revoked = ledger.mark(revoking, CertificateState.REVOKED)
+    assert list(ledger.certificates(node)) == []
+    assert revoked == ledger.certificate(node)
+    assert replace(valid, state=CertificateState.REVOKED) == revoked
+
+
+def test_validity_is_kept_as_a_moment(ledger: Ledger) -> None:
+    """Whatever zone a moment comes in, it comes back as the same moment in UTC."""
+    _, intent = reserve(ledger)
+    east = datetime(2026, 11, 21, 12, 0, tzinfo=timezone(timedelta(hours=9)))
+
+    valid = ledger.record(
+        ledger.order(intent, KEY, KeyMaker.ESPM), replace(issued(), not_before=east)
+    )
+
+    assert valid.issued is not None
+    assert datetime(2026, 11, 21, 3, 0, tzinfo=UTC) == valid.issued.not_before
+    assert valid.issued.not_before.tzinfo == UTC
+
+
+def test_a_node_has_one_standing_certificate(ledger: Ledger) -> None:
+    """A new one needs the old one revoked or void; the latest is the one that counts."""
+    node = active(ledger)
+    intent = begin(ledger, node, IntentKind.ISSUE)
+    first = ledger.order(intent, KEY, KeyMaker.ESPM)
+    with pytest.raises(CertificateExists):
+        ledger.order(intent, "b2" * 32, KeyMaker.ESPM)
+
+    ledger.mark(first, CertificateState.VOID)
+    assert ledger.certificate(node) is None
+    second = ledger.order(intent, "b2" * 32, KeyMaker.ESPM)
+
+    assert second == ledger.certificate(node)
+
+
+def test_of_two_orders_one_wins(ledger: Ledger) -> None:
+    """Two threads that order under one intent do not get two certificates."""
+    intent = begin(ledger, active(ledger), IntentKind.ISSUE)
+
+    results = race(*[lambda: ledger.order(intent, KEY, KeyMaker.ESPM)] * 2)
+
+    assert sum(isinstance(result, CertificateExists) for result in results) == 1
+
+
+def test_nothing_is_ordered_for_a_node_that_goes(ledger: Ledger) -> None:
+    """No key is noted under an ADD that is being undone, nor under a deletion."""
+    _, add = reserve(ledger)
+    ledger.condemn(add)
+    deletion = begin(ledger, active(ledger, "other"), IntentKind.DELETE)
+
+    for intent in (add, deletion):
+        with pytest.raises(NodeBusy):
+            ledger.order(intent, KEY, KeyMaker.ESPM)
+
+
+def test_only_the_ordered_key_is_recorded(ledger: Ledger) -> None:
+    """A certificate for another key is not ours, whoever signed it."""
+    _, intent = reserve(ledger)
+    ordered = ledger.order(intent, KEY, KeyMaker.ESPM)
+
+    with pytest.raises(BackendRefused):
+        ledger.record(ordered, issued(key="b2" * 32))
+    assert ordered.state is CertificateState.ORDERED
+
+
+def test_recording_and_marking_are_idempotent_and_never_go_back(ledger: Ledger) -> None:
+    """Whoever carries on may repeat each step, with what it knew before."""
+    node, intent = reserve(ledger)
+    ordered = ledger.order(intent, KEY, KeyMaker.ESPM)
+    valid = ledger.record(ordered, issued())
+    assert valid == ledger.record(ordered, issued())
+    revoked = ledger.mark(valid, CertificateState.REVOKED)
+
+    for state in (CertificateState.VALID, CertificateState.REVOKING, CertificateState.REVOKED):
+        assert revoked == ledger.mark(valid, state)
+    assert revoked == ledger.record(ordered, issued())
+    assert revoked == ledger.certificate(node)
+
+
+@pytest.mark.parametrize("state", [CertificateState.REVOKING, CertificateState.REVOKED])
+def test_an_order_is_never_called_revoked(ledger: Ledger, state: CertificateState) -> None:
+    """Nothing counts as revoked of which no serial number is known."""
+    _, intent = reserve(ledger)
+    ordered = ledger.order(intent, KEY, KeyMaker.ESPM)
+
+    with pytest.raises(Conflict):
+        ledger.mark(ordered, state)
+
+
+def test_what_was_issued_is_never_void_and_void_never_issued(ledger: Ledger) -> None:
+    """A certificate that exists cannot be forgotten, and a void order stays void."""
+    _, intent = reserve(ledger)
+    void = ledger.mark(ledger.order(intent, KEY, KeyMaker.ESPM), CertificateState.VOID)
+    with pytest.raises(Conflict):
+        ledger.record(void, issued())
+
+    valid = ledger.record(ledger.order(intent, KEY, KeyMaker.ESPM), issued())
+    with pytest.raises(Conflict):
+        ledger.mark(valid, CertificateState.VOID)
+    with pytest.raises(Conflict):
+        ledger.record(valid, replace(issued(), fingerprint="e0" * 32))

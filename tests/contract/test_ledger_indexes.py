@@ -1,0 +1,102 @@
+"""No question to the ledger reads a whole table, however long its history is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from espm.ledger import certificates, claims, nodes
+from espm.ledger.schema import Instant
+from espm.model import IntentKind, Node, NodeState
+from tests.contract.lives import WEB, active
+
+if TYPE_CHECKING:
+    from espm.ledger import SqlLedger
+
+_KINDS = tuple(IntentKind)
+
+Making = Callable[[Node], "sa.Select[Any]"]
+
+QUERIES: dict[str, tuple[Making, str]] = {
+    "node": (lambda _n: nodes.owned("cloud", WEB), "ix_nodes_live"),
+    "taken": (lambda _n: nodes.live_by_name(WEB), "uq_nodes_live"),
+    "page": (lambda _n: nodes.page("cloud", None, WEB, 10), "ix_nodes_live"),
+    "first page": (lambda _n: nodes.page("cloud", None, None, 10), "ix_nodes_live"),
+    "state": (lambda _n: nodes.page("cloud", NodeState.ACTIVE, WEB, 10), "ix_nodes_live"),
+    "nodes": (lambda _n: nodes.everyone("", 10), "uq_nodes_live"),
+    "was_deleted": (lambda _n: nodes.last_ended("cloud", WEB), "ix_nodes_ended"),
+    "claim_left": (lambda _n: claims.left(None, _KINDS), "ix_intents_lease"),
+    "of a node": (lambda n: claims.left(n, [IntentKind.CHANGE]), "uq_intents_open"),
+    "certificate": (lambda n: certificates.latest(n.generation), "ix_certificates_generation"),
+    "certificates": (lambda n: certificates.outstanding(n.generation), "(uq|ix)_certificates_"),
+}
+
+# Three lives of each of a thousand names, the first two over: two in three rows are history.
+_FILL = """
+INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+SELECT 'n' || (i % 1000), 'p' || (i % 3), CASE WHEN i <= 1000 THEN 'undone'
+  WHEN i <= 2000 THEN 'deleted' ELSE 'active' END, 1, '{}', :now, :now FROM n
+"""
+_FILL_CERTIFICATES = """
+INSERT INTO certificates (generation, key_sha256, key_maker, state)
+SELECT generation, 'k', 'espm', CASE WHEN state = 'active' THEN 'ordered' ELSE 'void' END
+FROM nodes
+"""
+_FILL_INTENTS = """
+INSERT INTO intents
+  (ident, generation, kind, payload, attempts, lease_until, request_id, created_at,
+   closed_at, outcome)
+SELECT 'i' || generation, generation, 'change', '{}', 0, :now, 'r', :now,
+  CASE WHEN generation % 50 > 0 THEN created_at END,
+  CASE WHEN generation % 50 > 0 THEN 'done' END
+FROM nodes
+"""
+
+
+def fill(ledger: SqlLedger) -> None:
+    """Give the ledger a history, and the database its statistics of it."""
+    with ledger._engine.begin() as connection:
+        for statement in (_FILL, _FILL_CERTIFICATES, _FILL_INTENTS):
+            connection.execute(
+                sa.text(statement).bindparams(
+                    *[sa.bindparam("now", claims.now(), Instant())] if ":now" in statement else []
+                )
+            )
+        connection.execute(sa.text("ANALYZE"))
+
+
+def plan(connection: sa.Connection, query: sa.Select[Any]) -> str:
+    """Return how the database answers *query*, sent just as espm sends it."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
+        sent.append((statement, parameters))
+
+    sa.event.listen(connection, "before_cursor_execute", note)
+    connection.execute(query)
+    sa.event.remove(connection, "before_cursor_execute", note)
+    explain = "EXPLAIN" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    [(statement, parameters)] = sent
+    steps = connection.exec_driver_sql(f"{explain} {statement}", parameters)
+    return "\n".join(str(step[-1]) for step in steps)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query_has_its_index(ledger: SqlLedger, name: str) -> None:
+    """The database uses the index that was made for the query, and scans no table."""
+    make, index = QUERIES[name]
+    node = active(ledger)
+    fill(ledger)
+
+    with ledger._engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # Three thousand rows are few for it.
+            connection.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        found = plan(connection, make(node))
+
+    assert re.search(index, found), found
+    assert not re.search(r"Seq Scan|SCAN \w+$", found, re.MULTILINE), found

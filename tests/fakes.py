@@ -1,0 +1,155 @@
+"""Doubles of what is Puppet's, which the contract suites hold to the same contract as the real."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from espm.errors import CertnameTaken, CsrPending, CsrUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from espm.model import Certname
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _faulty(method: Callable[P, R]) -> Callable[P, R]:
+    """Let a test make *method* fail, before or after its effect, and see that it was called."""
+
+    @functools.wraps(method)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        ca: Any = args[0]
+        name = method.__name__
+        with ca.lock:
+            ca.calls.append((name, *args[1:2]))
+            if name in ca.fail_before:
+                raise ca.fail_before[name]
+            result = method(*args, **kwargs)
+            if name in ca.fail_after:
+                raise ca.fail_after[name]
+            return result
+
+    return wrapper
+
+
+class FakeCa:
+    """A CA in memory with real certificates; see :class:`espm.ports.CertificateAuthority`.
+
+    :ivar autosign: whether a CSR is signed as soon as it is handed in.
+    :ivar loses_revocations: whether the CRL lacks what is revoked from now on.
+    :ivar fail_before: by name of a method, the error it raises instead of doing anything.
+    :ivar fail_after: likewise, the error it raises once it has done everything.
+    :ivar calls: name and certname of each call so far.
+    """
+
+    def __init__(self) -> None:
+        self.autosign = False
+        self.loses_revocations = False
+        self.fail_before: dict[str, Exception] = {}
+        self.fail_after: dict[str, Exception] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self.lock = threading.RLock()
+        self.requests: dict[str, bytes] = {}
+        self.issued: dict[str, bytes] = {}
+        self.revoked: set[int] = set()
+        self._serial = 1
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Puppet CA: fake")])
+        self._bundle = self._issue(self._name, self._key.public_key(), ca=True)
+
+    @_faulty
+    def version(self) -> str:
+        """Return the version this double is made after."""
+        return "7.9.5"
+
+    @_faulty
+    def certificate(self, certname: Certname) -> bytes | None:
+        """Return the certificate of *certname*, if any."""
+        return self.issued.get(certname)
+
+    @_faulty
+    def request(self, certname: Certname) -> bytes | None:
+        """Return the CSR of *certname*, if any."""
+        return self.requests.get(certname)
+
+    @_faulty
+    def submit(self, certname: Certname, csr: bytes) -> None:
+        """Keep *csr*, and sign it when autosigning."""
+        if certname in self.requests:
+            raise CsrPending(certname)
+        if certname in self.issued:
+            raise CertnameTaken(certname)
+        self.requests[certname] = csr
+        if self.autosign:
+            self._sign(certname)
+
+    @_faulty
+    def sign(self, certname: Certname) -> bytes:
+        """Sign the CSR of *certname*."""
+        if certname in self.requests:
+            self._sign(certname)
+        if certname not in self.issued:
+            raise CsrUnknown(certname)
+        return self.issued[certname]
+
+    @_faulty
+    def withdraw(self, certname: Certname) -> None:
+        """Remove the CSR of *certname*."""
+        self.requests.pop(certname, None)
+
+    @_faulty
+    def revoke(self, certname: Certname) -> None:
+        """Revoke the certificate of *certname*, if any."""
+        if certname in self.issued and not self.loses_revocations:
+            pem = self.issued[certname]
+            self.revoked.add(x509.load_pem_x509_certificate(pem).serial_number)
+
+    @_faulty
+    def clean(self, certname: Certname) -> None:
+        """Remove certificate and CSR of *certname*."""
+        self.requests.pop(certname, None)
+        self.issued.pop(certname, None)
+
+    @_faulty
+    def crl(self) -> bytes:
+        """Return the CRL."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder(
+            self._name, now - timedelta(minutes=1), now + timedelta(days=1)
+        )
+        for serial in sorted(self.revoked):
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder(serial, now).build()
+            )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    @_faulty
+    def bundle(self) -> bytes:
+        """Return the CA's certificate."""
+        return self._bundle
+
+    def _sign(self, certname: str) -> None:
+        csr = x509.load_pem_x509_csr(self.requests.pop(certname))
+        self.issued[certname] = self._issue(csr.subject, csr.public_key(), ca=False)
+
+    def _issue(self, subject: x509.Name, key: Any, *, ca: bool) -> bytes:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder(self._name, subject, key, self._serial)
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        self._serial += 1
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)

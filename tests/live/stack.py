@@ -1,0 +1,266 @@
+"""espm itself beside a lab: set up by `espm_setup --apply`, run as a process of its own.
+
+As root, the daemon runs as an unprivileged user, for that is what an administrator is promised.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.api.platform import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.live.lab import Lab
+
+REPOSITORY = Path(__file__).parents[2]
+ENC = REPOSITORY / "etc/espm_enc"
+
+#: Who runs the daemon when root runs the tests.
+UNPRIVILEGED = "nobody"
+
+
+class StackFailed(RuntimeError):
+    """espm could not be set up or started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What `espm_setup` printed, and the two values that a platform needs."""
+
+    text: str
+
+    @property
+    def psk(self) -> str:
+        """The preshared key."""
+        return self._find(r"Preshared Key:\n(\S{48})\n")
+
+    @property
+    def certificate(self) -> str:
+        """The certificate (PEM)."""
+        return self._find(r"Certificate:\n(-----BEGIN.*?-----END CERTIFICATE-----\n)")
+
+    @property
+    def pin(self) -> str:
+        """The pin for curl."""
+        return self._find(r"--pinnedpubkey '(sha256//\S+)'")
+
+    def _find(self, pattern: str) -> str:
+        found = re.search(pattern, self.text, re.DOTALL)
+        if found is None:
+            raise StackFailed(self.text)
+        return found.group(1)
+
+
+class Stack:
+    """An espm that serves the platform `default` and talks to *lab*."""
+
+    def __init__(self, lab: Lab, root: Path, *, ca: str = "http_api", groups: str = "") -> None:
+        self.lab = lab
+        self.root = root
+        self.etc = root / "etc"
+        self.ini = self.etc / "espm.ini"
+        self.enc = root / "enc"
+        self.log = root / "espm.log"
+        self.user = UNPRIVILEGED if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.port = _free_port()
+        self._ca = ca
+        self._groups = groups
+        self._process: subprocess.Popen[bytes] | None = None
+        self.printed = Printed("")
+
+    def __enter__(self) -> Self:
+        self.set_up()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        return self._running().pid
+
+    def set_up(self) -> None:
+        """Run `espm_setup --apply` against the lab."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o755)
+        self.printed = Printed(self.setup("--create", "--user", self.user, "--apply"))
+        if self._groups:
+            (self.etc / "groups.yaml").write_text(self._groups)
+        (self.root / "espm.pem").write_text(self.printed.certificate)
+
+    def setup(self, *options: str) -> str:
+        """Run `espm_setup` with the options that this stack always needs; return its output."""
+        always = [
+            "-d",
+            self.etc,
+            "-c",
+            self.etc / "certs",
+            "-p",
+            self.port,
+            "--name",
+            "localhost",
+            "--san",
+            "127.0.0.1",
+        ]
+        always += ["--confdir", self.lab.confdir, "--server-confdir", self.lab.conf_d]
+        always += ["--puppet-url", self.lab.url, "--ca-file", self.lab.ca_file, "--enc", ENC]
+        always += ["--ca", self._ca, "--reload", self._reload_command()]
+        done = self.run([sys.executable, "-m", "espm_setup", *map(str, always), *options])
+        if done.returncode:
+            raise StackFailed(done.stdout + done.stderr)
+        return done.stdout
+
+    def _reload_command(self) -> Path:
+        """Return a program that reloads the lab, in whatever environment it is called."""
+        script = self.root / "reload"
+        script.write_text(
+            f"#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m tests.live.reload_lab "
+            f"{self.lab.root}\n"
+        )
+        script.chmod(0o755)
+        return script
+
+    def run(self, argv: list[Any]) -> subprocess.CompletedProcess[str]:
+        """Run a command in the repository and return its outcome."""
+        return subprocess.run(
+            [str(word) for word in argv],
+            check=False,
+            cwd=REPOSITORY,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment in which espm is importable."""
+        paths = [str(REPOSITORY), sysconfig.get_path("purelib")]
+        return self.lab.environment() | {"PYTHONPATH": ":".join(paths), "PYTHONUNBUFFERED": "1"}
+
+    def start(self) -> None:
+        """Start the daemon and return when it serves."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [interpreter(self.user), "-m", "espm", "-c", str(self.ini)],
+                cwd="/",
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **_as_user(self.user),
+            )
+        offset = self.log.stat().st_size
+        self.wait_for("ENGINE Bus STARTED", offset)
+
+    def wait_for(self, text: str, offset: int = 0, seconds: float = 30) -> None:
+        """Return when *text* is in the daemon's log behind *offset*."""
+        self.wait_until(lambda: text in self.log.read_text()[offset:], text, seconds)
+
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+        """Return when *condition* holds; fail when the daemon ends or time is up."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if self._running().poll() is not None or time.monotonic() > end:
+                message = f"no sign of '{what}'\n{self.log.read_text()}"
+                raise StackFailed(message)
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the daemon a signal, wait for its end and return its exit code."""
+        process = self._running()
+        process.send_signal(number)
+        return process.wait(timeout=60)
+
+    def signal(self, number: int) -> None:
+        """Send the daemon a signal."""
+        self._running().send_signal(number)
+
+    def signal_reload(self) -> None:
+        """Have the daemon read its groups again, and return when it has."""
+        offset = self.log.stat().st_size
+        self.signal(signal.SIGHUP)
+        self.wait_for("ENGINE Reloaded.", offset, seconds=60)
+
+    def close(self) -> None:
+        """Stop the daemon and take back what was done to the lab.  Idempotent."""
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+        self._process = None
+        if self.etc.exists():
+            self.setup("--unapply")
+            shutil.rmtree(self.root)
+
+    def client(self, psk: str | None = None) -> Client:
+        """Return a platform that pins the certificate and has the key that was printed."""
+        return Client(
+            f"https://localhost:{self.port}", str(self.root / "espm.pem"), psk or self.printed.psk
+        )
+
+    def document(self, certname: str) -> str | None:
+        """Return the ENC's document of *certname*."""
+        path = self.enc / f"{certname}.json"
+        return path.read_text() if path.exists() else None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            message = "espm is not running"
+            raise StackFailed(message)
+        return self._process
+
+
+def interpreter(user: str) -> str:
+    """Return a Python of our version that *user* may execute.
+
+    A root's own Python may be out of everybody's reach; Debian's is in everybody's.
+    """
+    for program in (sys.executable, "/usr/bin/python3"):
+        code = "import sys; print(sys.version_info[:2] == " + repr(sys.version_info[:2]) + ")"
+        try:
+            done = subprocess.run(
+                [program, "-c", code],
+                check=False,
+                capture_output=True,
+                text=True,
+                cwd="/",
+                **_as_user(user),
+            )
+        except PermissionError:
+            continue
+        if done.stdout.strip() == "True":
+            return program
+    message = f"no Python {sys.version_info[0]}.{sys.version_info[1]} that '{user}' may execute"
+    raise StackFailed(message)
+
+
+def _as_user(user: str) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,494 @@
+"""``espm check``: each thing it looks at, right and wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from espm import check, compose, config
+from espm.check import enc, own, puppet, state
+from espm.check.finding import Context, Finding, State
+from espm.errors import BackendUnavailable, ConfigError
+from espm.ledger import open_ledger, upgrade
+from espm.model import Catalogue, Certname, Classification, Group, PuppetClass
+from espm.puppet_http import Reply
+from tests.configsamples import DIGEST, OTHER_DIGEST, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Puppet CA: test")])
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    """Return a configuration that is right, with ENC directory and groups file in scratch."""
+    made = Sample.make(tmp_path)
+    (tmp_path / "enc").mkdir()
+    (tmp_path / "groups.yaml").write_text("groups: []\n")
+    made.set("ledger", url=f"sqlite:///{tmp_path}/ledger.db")
+    made.set("builtin", directory=str(tmp_path / "enc"))
+    made.set("builtin", groups_file=str(tmp_path / "groups.yaml"))
+    return made
+
+
+@pytest.fixture
+def context(sample: Sample) -> Any:
+    """Return a context whose parts can be exchanged."""
+    return Context(config.load(sample.write()))
+
+
+def states(findings: Iterator[Finding]) -> list[State]:
+    """Return the states of *findings*."""
+    return [finding.state for finding in findings]
+
+
+def identity(directory: Path, stem: str, *, days: float, names: bool = True) -> None:
+    """Write a self-signed certificate that is good for *days*, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    end = datetime.now(UTC) + timedelta(days=days)
+    builder = x509.CertificateBuilder().subject_name(NAME).issuer_name(NAME).serial_number(1)
+    builder = builder.public_key(key.public_key()).not_valid_after(end)
+    builder = builder.not_valid_before(datetime.now(UTC) - timedelta(days=90))
+    if names:
+        sans = x509.SubjectAlternativeName([x509.DNSName("espm.example.com")])
+        builder = builder.add_extension(sans, critical=False)
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (directory / f"{stem}.pem").write_bytes(pem)
+    (directory / f"{stem}.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+def crl(*, days: float, issuer: x509.Name = NAME) -> bytes:
+    """Return a CRL that is good for *days* more."""
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer)
+    builder = builder.last_update(now - timedelta(days=90)).next_update(now + timedelta(days=days))
+    made = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def test_a_failing_check_does_not_stop_the_others(context: Context) -> None:
+    """Whatever one check runs into, the rest of the screen is there."""
+
+    def down(_: Context) -> Iterator[Finding]:
+        msg = "the CA is away"
+        raise BackendUnavailable(msg)
+
+    def broken(_: Context) -> Iterator[Finding]:
+        yield Finding("b", State.OK, "half")
+        msg = "oops"
+        raise RuntimeError(msg)
+
+    def fine(_: Context) -> Iterator[Finding]:
+        yield Finding("c", State.OK, "fine")
+
+    found = list(check.look(context, [("a", down, ""), ("b", broken, ""), ("c", fine, "")]))
+
+    assert [(f.subject, f.state, f.what) for f in found] == [
+        ("a", State.FAIL, "the CA is away"),
+        ("b", State.OK, "half"),
+        ("b", State.FAIL, "this could not be looked at (RuntimeError: oops)"),
+        ("c", State.OK, "fine"),
+    ]
+
+
+def test_every_fault_of_a_backend_is_a_line(context: Context) -> None:
+    """Ten mistakes in the groups file are ten lines."""
+
+    def wrong(_: Context) -> Iterator[Finding]:
+        raise ConfigError(["one", "two"])
+
+    assert [f.what for f in check.look(context, [("ENC", wrong, "")])] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(100, State.OK), (10, State.WARN), (-1, State.FAIL)]
+)
+def test_certificates_run_out(context: Context, tmp_path: Path, days: int, expected: State) -> None:
+    """There is a warning for the last 30 days."""
+    identity(tmp_path, "server", days=days)
+    identity(tmp_path, "puppet", days=days)
+
+    assert states(own.server_certificate(context)) == [expected]
+    assert states(own.client_certificate(context)) == [expected]
+
+
+def test_a_key_of_another_certificate_is_found(context: Context, tmp_path: Path) -> None:
+    """Certificate and key must belong together."""
+    before = (tmp_path / "server.pem").read_bytes()
+    identity(tmp_path, "server", days=100)
+    (tmp_path / "server.pem").write_bytes(before)
+
+    assert State.FAIL in states(own.server_certificate(context))
+
+
+def test_a_certificate_without_names_is_found(context: Context, tmp_path: Path) -> None:
+    """Clients look at the subject alternative names only."""
+    identity(tmp_path, "server", days=100, names=False)
+
+    assert states(own.server_certificate(context)) == [State.OK, State.FAIL]
+
+
+def test_wide_limits_are_worth_a_warning(context: Context) -> None:
+    """The check recommends narrowing what is open by default."""
+    [finding] = own.limits(context)
+
+    assert finding.state is State.WARN
+    assert finding.remedy == "narrow certnames, groups, classes, networks in [[cloud]]"
+
+
+def test_narrow_limits_and_one_key_are_fine(sample: Sample) -> None:
+    """A platform that is limited gets no remark."""
+    sample.platform(certnames="web-*", groups="web", classes=",", networks="192.0.2.0/24")
+
+    assert states(own.limits(Context(config.load(sample.write())))) == [State.OK]
+
+
+def test_a_second_key_is_worth_a_warning(sample: Sample) -> None:
+    """An old key should not stay for ever."""
+    sample.platform(psk_sha256=f"{DIGEST}, {OTHER_DIGEST}")
+
+    found = list(own.limits(Context(config.load(sample.write()))))
+
+    assert "an old preshared key is still accepted" in [finding.what for finding in found]
+
+
+def test_what_to_do_names_the_server(context: Context) -> None:
+    """A check that raises comes with the remedy of its row, filled in from the configuration."""
+
+    def down(_: Context) -> Iterator[Finding]:
+        msg = "away"
+        raise BackendUnavailable(msg)
+
+    [finding] = check.look(context, [("CA", down, "go to {config.access.ca_url}")])
+
+    assert finding.remedy == "go to https://puppet.example.com:8140"
+
+
+def test_a_command_line_program_must_be_there(sample: Sample) -> None:
+    """The backend that runs a command has no rights to try, but a program to find."""
+    sample.set("ca", backend="puppetserver_ca")
+    sample.set("puppetserver_ca", program="/no/such/program")
+
+    assert states(puppet.rights(Context(config.load(sample.write())))) == [State.FAIL]
+
+    sample.set("puppetserver_ca", program="/bin/sh")
+
+    assert states(puppet.rights(Context(config.load(sample.write())))) == [State.OK]
+
+
+@pytest.mark.parametrize(("status", "expected"), [(404, State.OK), (403, State.FAIL)])
+def test_the_right_at_the_ca_is_tried(context: Any, status: int, expected: State) -> None:
+    """A name that nobody has must be unknown, not forbidden."""
+    asked = []
+
+    def call(method: str, path: str, **_: object) -> Reply:
+        asked.append((method, path.rpartition("/")[0]))
+        return Reply(status, b"", {})
+
+    context.ca_server = SimpleNamespace(call=call)
+
+    [finding] = puppet.rights(context)
+
+    assert asked == [("GET", "/puppet-ca/v1/certificate_status")]
+    assert finding.state is expected
+    assert ("auth.conf" in finding.remedy) == (status == 403)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(100, [State.OK]), (10, [State.WARN]), (-1, [State.FAIL])]
+)
+def test_the_crl_runs_out(context: Any, tmp_path: Path, days: int, expected: list[State]) -> None:
+    """A CRL past its next update stops every agent."""
+    identity(tmp_path, "ca", days=100)
+    bundle = (tmp_path / "ca.pem").read_bytes()
+    context.ca = SimpleNamespace(crl=lambda: crl(days=days), bundle=lambda: bundle)
+
+    assert states(puppet.crl(context)) == expected
+
+
+def test_a_crl_of_another_ca_is_found(context: Any, tmp_path: Path) -> None:
+    """With enable-infra-crl the served CRL may say nothing of nodes."""
+    identity(tmp_path, "ca", days=100)
+    bundle = (tmp_path / "ca.pem").read_bytes()
+    foreign = crl(days=100, issuer=x509.Name([]))
+    context.ca = SimpleNamespace(crl=lambda: foreign, bundle=lambda: bundle)
+
+    [first, *_] = puppet.crl(context)
+
+    assert first.state is State.FAIL
+    assert "crl_file" in first.remedy
+
+
+def test_the_version_of_the_ca_is_shown(context: Any) -> None:
+    """Reachable means that it says its version."""
+    context.ca = SimpleNamespace(version=lambda: "7.9.5")
+
+    [finding] = puppet.reachable(context)
+
+    assert finding.what == "https://puppet.example.com:8140 runs version 7.9.5"
+
+
+def test_files_that_puppet_cannot_parse_are_shown(context: Any) -> None:
+    """Their classes are missing, so nodes cannot get them."""
+    catalogue = Catalogue("production", {"ntp": PuppetClass("ntp")}, {"/x.pp": "Syntax"}, "e")
+    context.catalogue = SimpleNamespace(classes=lambda _, **__: catalogue)
+
+    assert states(puppet.classes(context)) == [State.OK, State.WARN]
+
+
+def test_groups_with_classes_that_puppet_lacks_are_shown(context: Any) -> None:
+    """A node of such a group would get no catalog."""
+    catalogue = Catalogue("production", {"ntp": PuppetClass("ntp")}, {}, "e")
+    context.catalogue = SimpleNamespace(classes=lambda _: catalogue)
+    groups = [Group("base", classes={"ntp": {}}), Group("web", classes={"apache": {}, "ntp": {}})]
+    context.classifier = SimpleNamespace(groups=lambda: groups)
+
+    [finding] = enc.group_classes(context)
+
+    assert finding.subject == "group web"
+    assert finding.what == "environment production has no class apache"
+
+
+def test_a_ledger_without_schema_says_the_remedy(context: Context) -> None:
+    """The check passes on what the ledger says."""
+    [finding] = check.look(context, [("ledger", state.ledger, "")])
+
+    assert finding.state is State.FAIL
+
+
+def test_unfinished_nodes_are_counted(context: Context) -> None:
+    """What is being added or deleted may be something that was left."""
+    upgrade(context.config.ledger_url)
+    assert states(state.ledger(context)) == [State.OK]
+    with open_ledger(context.config.ledger_url) as ledger:
+        ledger.reserve(Certname("a.example.com"), "cloud", Classification(), request_id="1")
+
+    found = list(state.ledger(context))
+
+    assert found[0].what == "can be written; nodes: 1 adding"
+    assert found[1].what == "1 nodes are being added or deleted"
+
+
+def listening(sample: Sample) -> socket.socket:
+    """Return a socket that listens on the loopback, with the configuration naming its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    sample.set("server", host="127.0.0.1", port=str(listener.getsockname()[1]))
+    return listener
+
+
+def test_no_daemon_is_no_fault(sample: Sample) -> None:
+    """Before the first start nobody listens."""
+    listening(sample).close()
+
+    [finding] = state.daemon(Context(config.load(sample.write())))
+
+    assert (finding.state, finding.what[:12]) == (State.OK, "does not run")
+
+
+@pytest.mark.parametrize(("own_certificate", "expected"), [(True, State.OK), (False, State.WARN)])
+def test_the_certificate_that_is_shown_is_compared(
+    sample: Sample, *, own_certificate: bool, expected: State
+) -> None:
+    """After a change of the certificate the daemon has to be reloaded."""
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if own_certificate:
+        shown.load_cert_chain(sample.directory / "server.pem", sample.server_key)
+    else:
+        trustme.CA().issue_cert("other.example.com").configure_cert(shown)
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, shown.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(1)
+
+    with listening(sample) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        [finding] = state.daemon(Context(config.load(sample.write())))
+        thread.join(10)
+
+    assert finding.state is expected
+
+
+def test_the_directory_must_be_readable_for_puppet(context: Context, tmp_path: Path) -> None:
+    """Setgid and readable for the group, else Puppet Server refuses every catalog."""
+    (tmp_path / "enc").chmod(0o2750)
+    assert states(enc.readers(context)) == [State.OK]
+
+    (tmp_path / "enc").chmod(0o700)
+
+    [finding] = enc.readers(context)
+    assert finding.state is State.FAIL
+    assert finding.remedy == f"do: chmod 2750 {tmp_path}/enc"
+
+
+@pytest.fixture
+def puppet_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file that a make-believe ``puppet config print`` prints."""
+    programs, confdir = tmp_path / "bin", tmp_path / "puppet"
+    programs.mkdir()
+    confdir.mkdir()
+    (confdir / "puppet.conf").touch()
+    printed = tmp_path / "printed"
+    (programs / "puppet").write_text(f"#!/bin/sh\ncat {printed}\n")
+    (programs / "espm_enc").write_text("#!/bin/sh\necho '{}'\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setattr(enc, "_PATH", str(programs))
+    monkeypatch.setattr(enc, "_CONFDIRS", (confdir,))
+    return printed
+
+
+def test_a_right_hook_up_is_tried_out(context: Context, tmp_path: Path, puppet_conf: Path) -> None:
+    """espm_enc is asked for a name that nobody has."""
+    command = f"{tmp_path}/bin/espm_enc -d {tmp_path}/enc"
+    puppet_conf.write_text(f"node_terminus = exec\nexternal_nodes = {command}\n")
+
+    found = list(enc.hook_up(context))
+
+    assert [finding.what for finding in found] == [
+        "Puppet Server asks espm_enc",
+        "for other names, site.pp decides",
+    ]
+
+
+def test_an_espm_enc_that_fails_is_found(context: Any, tmp_path: Path, puppet_conf: Path) -> None:
+    """Then no node at all gets a catalog."""
+    program = tmp_path / "bin" / "espm_enc"
+    program.write_text("#!/bin/sh\necho broken >&2; exit 1\n")
+    puppet_conf.write_text(f"node_terminus = exec\nexternal_nodes = {program} -d {tmp_path}/enc\n")
+
+    found = list(enc.hook_up(context))
+
+    assert found[1].state is State.FAIL
+    assert found[1].what == "it fails for names that are not espm's: broken"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("node_terminus = plain\nexternal_nodes = none\n", "no node_terminus = exec"),
+        ("node_terminus = exec\nexternal_nodes = /etc/other\n", "another external_nodes"),
+        ("node_terminus = exec\nexternal_nodes = /bin/espm_enc -d /other\n", "is not: "),
+        ("node_terminus = exec\nexternal_nodes = none\n", "another external_nodes"),
+    ],
+)
+def test_a_wrong_hook_up_is_found(
+    context: Context, puppet_conf: Path, settings: str, said: str
+) -> None:
+    """Each way in which Puppet Server would not ask for our nodes."""
+    puppet_conf.write_text(settings)
+
+    [finding] = enc.hook_up(context)
+
+    assert finding.state is State.FAIL
+    assert said in finding.what
+
+
+def test_a_host_without_puppet_is_no_fault(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Espm may run beside Puppet Server's host as far as this check knows."""
+    monkeypatch.setattr(enc, "_CONFDIRS", ())
+
+    assert states(enc.hook_up(context)) == [State.OK]
+
+
+def test_a_wrong_configuration_exits_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every fault is a line, as text and as JSON."""
+    path = tmp_path / "none.ini"
+
+    assert check.main(path) == 78
+    assert "FAIL  config  " in capsys.readouterr().out
+    assert check.main(path, as_json=True) == 78
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "FAIL"
+
+
+@pytest.mark.parametrize(("worst", "code"), [(State.OK, 0), (State.WARN, 0), (State.FAIL, 1)])
+def test_the_exit_code_tells_scripts(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch, worst: State, code: int
+) -> None:
+    """Warnings do not fail a script; what does not work does."""
+    findings = [Finding("x", worst, "what", "remedy")]
+    monkeypatch.setattr(check, "look", lambda _: iter(findings))
+
+    assert check.main(sample.write()) == code
+
+
+def test_a_whole_screen_without_a_puppet_server(
+    sample: Sample, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is there, and still each line is there, with no traceback in it."""
+    monkeypatch.setattr(enc, "_CONFDIRS", ())
+    sample.set("puppet", url="https://127.0.0.1:1", timeout="1")
+
+    assert check.main(sample.write()) == 1
+
+    shown = capsys.readouterr().out
+    assert "Traceback" not in shown
+    assert {"CA", "CRL", "ledger", "ENC"} <= {line[6:].split()[0] for line in shown.splitlines()}
+
+
+def test_root_goes_on_as_the_owner_of_the_enc(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root would not find what espm cannot read, and would leave files behind as root's."""
+    became: list[tuple[object, ...]] = []
+    for name in ("initgroups", "setgid", "setuid"):
+        monkeypatch.setattr(os, name, lambda *args, name=name: became.append((name, *args)))
+    owner = SimpleNamespace(pw_uid=999, pw_gid=998, pw_name="puppet")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: owner)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    check.become_espm(context.config)
+
+    assert became == [("initgroups", "puppet", 998), ("setgid", 998), ("setuid", 999)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_what_espm_cannot_read_is_found_by_root_as_well(sample: Sample, tmp_path: Path) -> None:
+    """A file that only root can read is of no use to espm."""
+    os.chown(tmp_path / "enc", 65534, 65534)
+    path = sample.write()
+    code = "import sys, pathlib, espm.check; sys.exit(espm.check.main(pathlib.Path(sys.argv[1])))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 78
+    assert "cannot be read: Permission denied" in done.stdout
+
+
+def test_ports_are_made_of_the_configuration(context: Context) -> None:
+    """The daemon gets adapters for every port, and the settings of the use cases."""
+    upgrade(context.config.ledger_url)
+    with open_ledger(context.config.ledger_url) as ledger:
+        ports = compose.build_ports(context.config, ledger)
+
+    assert ports.ledger is ledger
+    assert ports.reserved == context.config.reserved
+    assert (ports.key_type, ports.check_classes) == ("ec", True)

@@ -1,0 +1,317 @@
+"""Documents are published whole, durably, and never replaced by earlier ones."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import json
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from espm.classifier.directory import MARKER, prepare
+from espm.classifier.documents import Documents
+from espm.classifier.stamp import Stamp, State
+from espm.errors import BackendUnavailable
+
+REPOSITORY = Path(__file__).parents[2]
+PRESENT, WITHHELD = State.PRESENT, State.WITHHELD
+BODY = '"environment": "production", "classes": {}, "parameters": {}}\n'
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Return a prepared ENC directory."""
+    path = tmp_path / "enc"
+    path.mkdir()
+    prepare(path)
+    return path
+
+
+@pytest.fixture
+def documents(directory: Path) -> Documents:
+    """Return the documents of the directory."""
+    return Documents(directory)
+
+
+def body(text: str) -> str:
+    """Return a body that can be told from others."""
+    return f'"environment": "{text}"}}\n'
+
+
+def listing(directory: Path) -> set[str]:
+    """Return the names of all files but lock and marker."""
+    return {path.name for path in directory.iterdir()} - {".lock", MARKER}
+
+
+def test_a_document_is_json_with_its_stamp_in_the_first_line(
+    documents: Documents, directory: Path
+) -> None:
+    """The file is named after the node, and nothing else is left behind."""
+    assert documents.publish("web1", Stamp(7, 2, PRESENT), BODY) is True
+
+    text = (directory / "web1.json").read_text()
+    assert {"web1.json"} == listing(directory)
+    assert text.split("\n")[0] == '{"espm": {"generation": 7, "version": 2, "state": "present"},'
+    assert json.loads(text)["espm"] == {"generation": 7, "version": 2, "state": "present"}
+    assert {"web1": Stamp(7, 2, PRESENT)} == documents.stamps()
+
+
+def test_mode_and_group_do_not_depend_on_the_umask(documents: Documents, directory: Path) -> None:
+    """Puppet Server's group may read the document, others may not."""
+    if os.geteuid() == 0:
+        os.chown(directory, 65534, 65534)
+        directory.chmod(0o2750)
+    old = os.umask(0o777)
+    try:
+        documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+    finally:
+        os.umask(old)
+
+    status, parent = (directory / "web1.json").stat(), directory.stat()
+    assert stat.S_IMODE(status.st_mode) == 0o640
+    assert (parent.st_uid, parent.st_gid) == (status.st_uid, status.st_gid)
+
+
+def test_prepare_makes_group_mode_and_marker_and_can_be_repeated(tmp_path: Path) -> None:
+    """The directory is setgid, of the given group, and marked."""
+    gid = grp.getgrnam("nogroup").gr_gid if os.geteuid() == 0 else os.getgid()
+    prepare(tmp_path, gid)
+    prepare(tmp_path, gid)
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o2750
+    assert gid == tmp_path.stat().st_gid
+    assert gid == (tmp_path / MARKER).stat().st_gid
+    assert stat.S_IMODE((tmp_path / MARKER).stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wins"),
+    [
+        (Stamp(1, 1, PRESENT), Stamp(1, 2, PRESENT), True),
+        (Stamp(1, 2, PRESENT), Stamp(1, 1, PRESENT), False),
+        (Stamp(1, 2, PRESENT), Stamp(1, 2, PRESENT), True),
+        (Stamp(1, 9, PRESENT), Stamp(1, 1, WITHHELD), True),
+        (Stamp(1, 1, WITHHELD), Stamp(1, 9, PRESENT), False),
+        (Stamp(1, 1, WITHHELD), Stamp(1, 1, WITHHELD), True),
+        (Stamp(1, 9, WITHHELD), Stamp(2, 1, PRESENT), True),
+        (Stamp(2, 1, PRESENT), Stamp(1, 9, WITHHELD), False),
+        (Stamp(2, 1, PRESENT), Stamp(1, 9, PRESENT), False),
+        (Stamp(9, 1, PRESENT), Stamp(10, 1, PRESENT), True),
+    ],
+)
+def test_only_the_later_document_is_in_force(
+    first: Stamp, second: Stamp, documents: Documents, directory: Path, *, wins: bool
+) -> None:
+    """Generation decides, then withholding, then version; equal stamps may be rewritten."""
+    documents.publish("web1", first, body("first"))
+    documents.publish("web1", second, body("second"))
+
+    content = json.loads((directory / "web1.json").read_text())
+    assert ("second" if wins else "first") == content["environment"]
+
+
+def test_publishing_the_same_again_leaves_the_file_alone(
+    documents: Documents, directory: Path
+) -> None:
+    """What does not change is not rewritten."""
+    documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+    inode = (directory / "web1.json").stat().st_ino
+
+    assert documents.publish("web1", Stamp(1, 1, PRESENT), BODY) is False
+    assert inode == (directory / "web1.json").stat().st_ino
+
+
+def test_force_replaces_a_later_document(documents: Documents, directory: Path) -> None:
+    """A rebuild after the ledger was restored makes the ledger's word count."""
+    documents.publish("web1", Stamp(5, 5, WITHHELD), body("later"))
+
+    assert documents.publish("web1", Stamp(1, 1, PRESENT), body("x"), force=True) is True
+    assert Stamp(1, 1, PRESENT) == documents.stamps()["web1"]
+
+
+def test_forget_removes_this_and_earlier_generations_only(
+    documents: Documents, directory: Path
+) -> None:
+    """A successor's document survives, and forgetting can be repeated."""
+    documents.publish("web1", Stamp(2, 1, PRESENT), BODY)
+    documents.forget("web1", 1)
+
+    assert {"web1.json"} == listing(directory)
+
+    documents.forget("web1", 2)
+    documents.forget("web1", 2)
+
+    assert set() == listing(directory)
+
+
+def test_a_late_writer_cannot_resurrect_a_forgotten_document(
+    documents: Documents, directory: Path
+) -> None:
+    """What was forgotten stays away; the name's next generation is welcome."""
+    documents.publish("web1", Stamp(2, 1, WITHHELD), BODY)
+    documents.forget("web1", 2)
+
+    assert documents.publish("web1", Stamp(2, 1, PRESENT), BODY) is False
+    assert set() == listing(directory)
+    assert documents.publish("web1", Stamp(3, 1, PRESENT), BODY) is True
+
+
+def test_what_is_remembered_of_the_forgotten_is_bounded(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Millions of deletions don't fill the memory."""
+    monkeypatch.setattr("espm.classifier.documents.REMEMBERED", 3)
+    for number in range(10):
+        documents.forget(f"web{number}", 1)
+
+    assert list(documents._forgotten) == ["web7", "web8", "web9"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"espm": {"generation": 7', b"\xff\x00"])
+def test_a_damaged_document_is_shown_and_replaced(
+    damage: bytes, documents: Documents, directory: Path
+) -> None:
+    """A file without a stamp says nothing that could be later."""
+    (directory / "web1.json").write_bytes(damage)
+
+    assert documents.stamps() == {"web1": None}
+    assert documents.publish("web1", Stamp(1, 1, PRESENT), BODY) is True
+
+
+def test_a_symbolic_link_is_replaced_and_not_followed(
+    documents: Documents, directory: Path, tmp_path: Path
+) -> None:
+    """Nothing outside the directory is ever written."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (directory / "web1.json").symlink_to(outside)
+    documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+
+    assert outside.read_text() == "mine"
+    assert not (directory / "web1.json").is_symlink()
+
+
+def test_a_fifo_keeps_no_writer_waiting(documents: Documents, directory: Path) -> None:
+    """Odd files count as damaged ones."""
+    os.mkfifo(directory / "web1.json")
+
+    assert documents.stamps() == {"web1": None}
+    assert documents.publish("web1", Stamp(1, 1, PRESENT), BODY) is True
+
+
+def test_nothing_is_written_where_the_marker_is_missing(
+    documents: Documents, directory: Path
+) -> None:
+    """A mount that is missing is not mistaken for an empty directory."""
+    documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+    (directory / MARKER).unlink()
+    for call in (
+        documents.ping,
+        documents.stamps,
+        documents.sweep,
+        lambda: documents.publish("web2", Stamp(1, 1, PRESENT), BODY),
+        lambda: documents.forget("web1", 1),
+        lambda: documents.remove("web1"),
+    ):
+        with pytest.raises(BackendUnavailable, match="marker file is not there") as caught:
+            call()
+        assert str(directory) not in str(caught.value)
+
+    assert {"web1.json"} == listing(directory)
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename", "fchmod", "open"])
+@pytest.mark.parametrize(
+    ("number", "why"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not write")]
+)
+def test_a_failed_write_changes_nothing(
+    call: str,
+    number: int,
+    why: str,
+    documents: Documents,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The old document stays whole and in force, and nothing is left beside it."""
+    documents.publish("web1", Stamp(1, 1, PRESENT), body("old"))
+    real = getattr(os, call)
+
+    def failing(*args: object, **options: object) -> object:
+        if call == "open" and not str(args[0]).startswith(".aside-"):
+            return real(*args, **options)
+        raise OSError(number, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing)
+        with pytest.raises(BackendUnavailable, match=why):
+            documents.publish("web1", Stamp(1, 2, PRESENT), body("new"))
+
+    assert {"web1.json"} == listing(directory)
+    assert json.loads((directory / "web1.json").read_text())["environment"] == "old"
+
+
+def test_ping_says_why_nothing_could_be_written(
+    documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readiness is a real write, not a look at permissions."""
+    documents.ping()
+
+    assert set() == listing(directory)
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "injected")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BackendUnavailable, match="disk is full"):
+        documents.ping()
+    assert set() == listing(directory)
+
+
+def test_sweep_removes_what_dead_writers_left(documents: Documents, directory: Path) -> None:
+    """Files written aside go; documents stay."""
+    documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+    (directory / ".aside-0123").write_text("half")
+    documents.sweep()
+
+    assert {"web1.json"} == listing(directory)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from espm.classifier.documents import Documents
+from espm.classifier.stamp import Stamp, State
+
+documents = Documents(Path(sys.argv[1]))
+for version in map(int, sys.argv[2:]):
+    documents.publish("web1", Stamp(1, version, State.PRESENT), f'"environment": "v{version}"}}\\n')
+"""
+
+
+def test_racing_threads_and_processes_leave_the_latest(directory: Path) -> None:
+    """Whoever comes last, the latest version is in force and whole."""
+    orders = [list(range(1, 31)), list(range(30, 0, -1)), [15, 30, 1, 29, 2]]
+
+    def write(order: list[int]) -> None:
+        documents = Documents(directory)
+        for version in order:
+            documents.publish("web1", Stamp(1, version, PRESENT), body(f"v{version}"))
+
+    commands = [
+        [sys.executable, "-c", WRITER, str(directory), *map(str, order)] for order in orders[:2]
+    ]
+    processes = [subprocess.Popen(command, cwd=REPOSITORY) for command in commands]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, orders))
+    for process in processes:
+        assert process.wait(60) == 0
+
+    assert Documents(directory).stamps() == {"web1": Stamp(1, 30, PRESENT)}
+    assert json.loads((directory / "web1.json").read_text())["environment"] == "v30"
+    assert listing(directory) == {"web1.json"}

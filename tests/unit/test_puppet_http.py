@@ -1,0 +1,386 @@
+"""Puppet's server may hang, drip, break off or lie: a call ends in time, with the right error."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from espm import puppet_http
+from espm.errors import BackendRefused, BackendUnavailable, ConfigError
+from espm.model import PuppetAccess
+from espm.puppet_http import PuppetHttp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Handler = Callable[[ssl.SSLSocket], None]
+
+OK = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: ;charset=UTF-8\r\nX-Puppet: 1\r\n\r\nhi"
+)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Return Puppet's CA."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def access(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> PuppetAccess:
+    """Return access with a client certificate; the time is short."""
+    directory: Path = tmp_path_factory.mktemp("tls")
+    identity = authority.issue_cert("espm.test")
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    identity.cert_chain_pems[0].write_to_path(directory / "cert.pem")
+    identity.private_key_pem.write_to_path(directory / "key.pem")
+    certificate, key, ca = (str(directory / name) for name in ("cert.pem", "key.pem", "ca.pem"))
+    return PuppetAccess("", "", certificate, key, ca, timeout=1.0)
+
+
+class Server:
+    """A TLS server on 127.0.0.1 that gives each connection to the next handler."""
+
+    def __init__(self, authority: trustme.CA, handlers: list[Handler], name: str) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        authority.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+        self._context = context
+        self._handlers = handlers
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.accepted = 0
+        self.over = threading.Event()
+
+    @contextmanager
+    def serving(self) -> Iterator[Server]:
+        """Serve in the background during the block."""
+        thread = threading.Thread(target=self._accept)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.over.set()
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            for running in [thread, *self._threads]:
+                running.join(timeout=10)
+
+    def _accept(self) -> None:
+        for handler in self._handlers:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            thread = threading.Thread(target=self._serve, args=(plain, handler))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, plain: socket.socket, handler: Handler) -> None:
+        try:
+            with self._context.wrap_socket(plain, server_side=True) as secure:
+                handler(secure)
+        except OSError:
+            plain.close()
+
+
+@pytest.fixture
+def serve(authority: trustme.CA) -> Iterator[Callable[..., Server]]:
+    """Return a function that starts a server with the given handlers."""
+    running = []
+
+    def start(*handlers: Handler, by: trustme.CA = authority, name: str = "127.0.0.1") -> Server:
+        context = Server(by, list(handlers), name).serving()
+        server = context.__enter__()
+        running.append(context)
+        return server
+
+    yield start
+    for context in running:
+        context.__exit__(None, None, None)
+
+
+def read_head(connection: ssl.SSLSocket) -> bytes:
+    """Read one request without a body."""
+    head = b""
+    while b"\r\n\r\n" not in head and (data := connection.recv(4096)):
+        head += data
+    return head
+
+
+def answers(*answers: bytes) -> Handler:
+    """Return a handler that gives one answer per request and closes."""
+
+    def handle(connection: ssl.SSLSocket) -> None:
+        for answer in answers:
+            read_head(connection)
+            connection.sendall(answer)
+
+    return handle
+
+
+def drips(head: bytes) -> Handler:
+    """Return a handler that sends *head*, then a byte now and then, for ten seconds."""
+
+    def handle(connection: ssl.SSLSocket) -> None:
+        read_head(connection)
+        connection.sendall(head)
+        for _ in range(100):
+            connection.sendall(b"x")
+            time.sleep(0.1)
+
+    return handle
+
+
+def status(line: str, body: bytes = b"") -> bytes:
+    """Return an answer."""
+    return f"HTTP/1.1 {line}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def took(call: Callable[[], object]) -> float:
+    """Return how long a call took that must fail as unavailable, in time."""
+    start = time.monotonic()
+    with pytest.raises(BackendUnavailable, match="in time"):
+        call()
+    return time.monotonic() - start
+
+
+def test_an_answer_is_status_body_and_lower_case_headers(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """Puppet Server's malformed Content-Type does no harm."""
+    reply = PuppetHttp(serve(answers(OK)).url, access).call("GET", "/x")
+
+    assert (reply.status, reply.body, reply.headers["x-puppet"]) == (200, b"hi", "1")
+    assert (reply.text, reply.headers["content-type"]) == ("hi", ";charset=UTF-8")
+
+
+def test_connections_are_kept(serve: Callable[..., Server], access: PuppetAccess) -> None:
+    """Two calls need one handshake."""
+    server = serve(answers(OK, OK))
+    http = PuppetHttp(server.url, access)
+    http.call("GET", "/x")
+    http.call("PUT", "/x")
+
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"],
+    ids=["headers", "body"],
+)
+def test_a_server_that_drips_is_cut_off(
+    serve: Callable[..., Server], access: PuppetAccess, head: bytes
+) -> None:
+    """The deadline is for the whole call, not for each byte."""
+    http = PuppetHttp(serve(drips(head)).url, access)
+
+    assert took(lambda: http.call("GET", "/x")) < 2
+
+
+def test_a_server_that_hangs_is_not_waited_for(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """A call's own timeout replaces the configured one."""
+    http = PuppetHttp(serve(read_head_and_wait).url, replace(access, timeout=60))
+
+    assert took(lambda: http.call("PUT", "/x", timeout=0.5)) < 2
+
+
+def read_head_and_wait(connection: ssl.SSLSocket) -> None:
+    """Take a request and wait until the client goes."""
+    read_head(connection)
+    connection.recv(1)
+
+
+def test_a_server_without_a_handshake_is_not_waited_for(access: PuppetAccess) -> None:
+    """A port that accepts and says nothing is what a stopped server looks like."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+
+        assert took(lambda: PuppetHttp(url, access).call("GET", "/x")) < 2
+
+
+def test_a_refused_connection_is_unavailable(access: PuppetAccess) -> None:
+    """Nobody listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"https://127.0.0.1:{gone.getsockname()[1]}"
+
+    with pytest.raises(BackendUnavailable, match="could not be reached"):
+        PuppetHttp(url, access).call("GET", "/x")
+
+
+def test_a_get_on_a_connection_that_was_closed_is_repeated_once(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """A server that closes an idle connection just then is no error."""
+    server = serve(read_head_and_close, answers(OK))
+
+    assert PuppetHttp(server.url, access).call("GET", "/x").body == b"hi"
+    assert server.accepted == 2
+
+
+def test_a_get_is_not_repeated_twice(serve: Callable[..., Server], access: PuppetAccess) -> None:
+    """A server that always breaks off is unavailable."""
+    server = serve(read_head_and_close, read_head_and_close, answers(OK))
+
+    with pytest.raises(BackendUnavailable, match="broke off"):
+        PuppetHttp(server.url, access).call("GET", "/x")
+    assert server.accepted == 2
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+def test_what_changes_something_is_never_repeated(
+    serve: Callable[..., Server], access: PuppetAccess, method: str
+) -> None:
+    """The first one may have had its effect."""
+    server = serve(read_head_and_close, answers(OK))
+
+    with pytest.raises(BackendUnavailable, match="broke off"):
+        PuppetHttp(server.url, access).call(method, "/x")
+    assert server.accepted == 1
+
+
+def read_head_and_close(connection: ssl.SSLSocket) -> None:
+    """Take a request and break off."""
+    read_head(connection)
+
+
+def test_a_5xx_is_unavailable_and_its_text_only_in_the_cause(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """Puppet Server puts paths of files into such answers."""
+    server = serve(answers(status("500 Oops", b"java.io.FileNotFoundException: /secret/path")))
+
+    with pytest.raises(BackendUnavailable) as caught:
+        PuppetHttp(server.url, access).call("GET", "/x")
+    assert "/secret/path" not in str(caught.value)
+    assert "/secret/path" in str(caught.value.__cause__)
+
+
+def test_a_403_says_who_must_allow_it(serve: Callable[..., Server], access: PuppetAccess) -> None:
+    """The remedy is in Puppet Server's auth.conf."""
+    with pytest.raises(BackendRefused, match=r"auth\.conf.*espm check"):
+        PuppetHttp(serve(answers(status("403 No"))).url, access).call("GET", "/x")
+
+
+def test_a_status_that_is_expected_is_an_answer(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """404 is often what was wanted; where it is not, it is refused."""
+    http = PuppetHttp(serve(answers(status("404 No"), status("404 No"))).url, access)
+
+    assert http.call("GET", "/x", accept=(200, 404)).status == 404
+    with pytest.raises(BackendRefused, match="404"):
+        http.call("GET", "/x")
+
+
+def test_redirects_are_not_followed(serve: Callable[..., Server], access: PuppetAccess) -> None:
+    """Puppet never sends any; who does is not Puppet."""
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: https://localhost:1/\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(BackendRefused, match="302"):
+        PuppetHttp(serve(answers(redirect)).url, access).call("GET", "/x")
+
+
+def test_an_answer_without_end_is_cut(
+    serve: Callable[..., Server], access: PuppetAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not fill the memory."""
+    monkeypatch.setattr(puppet_http, "LONGEST", 1000)
+    server = serve(answers(status("200 OK", b"x" * 1001)))
+
+    with pytest.raises(BackendUnavailable, match="more than 1000 bytes"):
+        PuppetHttp(server.url, access).call("GET", "/x")
+
+
+def test_a_certificate_of_another_ca_is_refused_whatever_the_environment_says(
+    serve: Callable[..., Server],
+    access: PuppetAccess,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """REQUESTS_CA_BUNDLE silently replaces the CA of a session that trusts the environment."""
+    other = trustme.CA()
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "other.pem"))
+
+    with pytest.raises(BackendUnavailable, match="ca_file"):
+        PuppetHttp(serve(answers(OK), by=other).url, access).call("GET", "/x")
+
+
+def test_proxies_of_the_environment_are_ignored(
+    serve: Callable[..., Server], access: PuppetAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy between espm and Puppet is nobody's wish."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+
+    assert PuppetHttp(serve(answers(OK)).url, access).call("GET", "/x").status == 200
+
+
+def test_the_name_of_the_server_is_checked(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """A certificate of Puppet's CA for another host proves nothing."""
+    server = serve(answers(OK), name="127.0.0.2")
+
+    with pytest.raises(BackendUnavailable, match="ca_file"):
+        PuppetHttp(server.url, access).call("GET", "/x")
+
+
+def test_missing_files_of_ours_are_unavailable(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """A certificate that is being renewed is back soon; its path is not the caller's business."""
+    broken = replace(access, certificate="/nonexistent/cert.pem")
+
+    with pytest.raises(BackendUnavailable) as caught:
+        PuppetHttp(serve(answers(OK)).url, broken).call("GET", "/x")
+    assert "/nonexistent" not in str(caught.value)
+
+
+def test_plain_http_is_refused(access: PuppetAccess) -> None:
+    """TLS cannot be configured away."""
+    with pytest.raises(ConfigError, match="https"):
+        PuppetHttp("http://localhost:8140", access)
+
+
+def test_what_is_not_json_is_unavailable(
+    serve: Callable[..., Server], access: PuppetAccess
+) -> None:
+    """A half-started server answers with pages for people."""
+    http = PuppetHttp(serve(answers(OK)).url, access)
+
+    with pytest.raises(BackendUnavailable, match="JSON"):
+        http.call("GET", "/x").json()
+
+
+def test_many_threads_share_it(serve: Callable[..., Server], access: PuppetAccess) -> None:
+    """Each thread has its own deadline: one that hangs takes nobody along."""
+    server = serve(*[answers(OK)] * 8)
+    http = PuppetHttp(server.url, replace(access, timeout=20))
+    bodies: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: bodies.append(http.call("GET", "/x").body))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+
+    assert bodies == [b"hi"] * 8

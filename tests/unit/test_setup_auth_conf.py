@@ -1,0 +1,191 @@
+"""The edit of auth.conf, its inverse, and who keeps which right."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espm_setup import auth_conf
+from espm_setup.auth_conf import CLASSES, STATUS
+from espm_setup.auth_rules import deciding, rules
+from espm_setup.errors import SetupError
+from tests.live import lab_auth
+
+NAME = "espm.puppet.example.com"
+CLI = {"extensions": {"pp_cli_auth": "true"}}
+
+RULE = """\
+{
+    # a rule
+    match-request: { path: "/puppet/v3/environments", type = path, method: [get, "head"] }
+    allow: ["*"] // everybody
+    sort-order: 500
+    name: "environments"
+}"""
+SHAPES = (
+    "authorization: {\n    version: 1\n    rules: [@]\n}\n",
+    "authorization {\n  rules = [\n@\n  ]\n}",
+    "authorization.rules : [ # here\n@]",
+    '{"authorization": {"version": 1, "rules": [ @ ]}}',
+    'other { rules: ["["] }\n"authorization" {\r\n rules: [\r\n@\r\n ] }\r\n',
+    "# authorization: {}\nauthorization: {rules: [// x\n@\n]}\nauthorization.version: 1\n",
+)
+
+
+def shipped(**more: Any) -> str:
+    """Return the auth.conf of Puppet Server's package, with a rule of somebody's."""
+    text = lab_auth.shipped()
+    if not more:
+        return text
+    rule = lab_auth.rule("foreman", more["path"], "get", more["who"], sort_order=more["order"])
+    return lab_auth.with_rules(text, [rule])
+
+
+def allowed(text: str, method: str, path: str) -> list[Any]:
+    """Return whom the deciding rule lets in."""
+    found = deciding(rules(text)[1], method, path)
+    return list(found.allow) if found else []
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    """Return the text of an auth.conf as somebody may have written it."""
+    some = draw(st.lists(st.sampled_from([RULE, RULE.replace("\n", "\r\n")]), max_size=3))
+    separator = draw(st.sampled_from([",\n", "\n", " , "]))
+    return draw(st.sampled_from(SHAPES)).replace("@", separator.join(some))
+
+
+@given(text=texts())
+def test_what_is_applied_can_be_removed_byte_for_byte(text: str) -> None:
+    """Removing gives back the file as it was, however it was written."""
+    assert text == auth_conf.removed(auth_conf.applied(text, NAME, (STATUS, CLASSES)))
+
+
+@given(text=texts())
+def test_applying_twice_changes_nothing_more(text: str) -> None:
+    """The second application finds its own rules and leaves them."""
+    once = auth_conf.applied(text, NAME, (STATUS, CLASSES))
+
+    assert once == auth_conf.applied(once, NAME, (STATUS, CLASSES))
+
+
+@given(text=texts())
+def test_the_other_rules_stay_as_they_are(text: str) -> None:
+    """Ours are two more rules; the others are read as before."""
+    after = rules(auth_conf.applied(text, NAME, (STATUS, CLASSES)))[1]
+
+    assert [r.name for r in after[:2]] == ["espm certificate status", "espm environment classes"]
+    assert rules(text)[1] == after[2:]
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete"])
+def test_espm_and_the_native_command_may_manage_certificates(method: str) -> None:
+    """The rule in front of Puppet's own lets in whom that one lets in."""
+    text = auth_conf.applied(shipped(), NAME, (STATUS, CLASSES))
+
+    assert allowed(text, method, "/puppet-ca/v1/certificate_status/a.example.com") == [NAME, CLI]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/puppet-ca/v1/certificate_statuses/any",
+        "/puppet-ca/v1/certificate_status/a/b",
+        "/puppet-ca/v1/clean",
+        "/puppet/v3/catalog/a",
+        "/puppet/v3/environments",
+    ],
+)
+def test_every_other_path_is_decided_as_before(path: str) -> None:
+    """Our rules match nothing but what they are for."""
+    text = auth_conf.applied(shipped(), NAME, (STATUS, CLASSES))
+
+    assert deciding(rules(shipped())[1], "get", path) == deciding(rules(text)[1], "get", path)
+
+
+def test_a_manager_of_somebody_else_keeps_its_rights() -> None:
+    """Who could read the classes before espm came still can."""
+    path = "/puppet/v3/environment_classes"
+    before = shipped(path=path, who=["foreman.example.com"], order=500)
+    text = auth_conf.applied(before, NAME, (CLASSES,))
+
+    assert allowed(text, "get", path) == [NAME, "foreman.example.com"]
+
+
+def test_rights_are_carried_on_by_method() -> None:
+    """Who may only read certificates does not get the right to sign them."""
+    path = "/puppet-ca/v1/certificate_status"
+    before = shipped(path=path, who=["watcher.example.com"], order=300)
+    text = auth_conf.applied(before, NAME, (STATUS,))
+
+    assert allowed(text, "get", f"{path}/x") == [NAME, CLI, "watcher.example.com"]
+    assert allowed(text, "put", f"{path}/x") == [NAME, CLI]
+
+
+def test_ours_comes_before_the_rule_that_decided() -> None:
+    """A rule with a low sort-order gets one in front of it that is lower still."""
+    path = "/puppet/v3/environment_classes"
+    text = auth_conf.applied(shipped(path=path, who="x", order=7), NAME, (CLASSES,))
+
+    assert allowed(text, "get", path) == [NAME, "x"]
+    assert rules(text)[1][0].order == 6
+
+
+def test_where_everybody_may_no_rule_is_added() -> None:
+    """A file that allows it already is not touched."""
+    before = shipped(path="/puppet/v3/environment_classes", who="*", order=500)
+
+    assert before == auth_conf.applied(before, NAME, (CLASSES,))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "no single section"),
+        ("authorization: { rules: 5 }", "no list"),
+        ('include "other"\nauthorization: { rules: [] }', "not understood"),
+        ("authorization: { rules: ${x} }", "not understood"),
+        ("authorization: { rules: [] [] }", "concatenated"),
+        ("authorization: { rules: [], rules: [] }", "no single section"),
+        ("authorization: { rules: [ { a: 1 } ] }", "match-request"),
+        ("authorization: { rules: [", "no ']'"),
+        ("authorization: { rules: [] } }", "not understood"),
+        ("authorization: { rules += [] }", "without a value"),
+    ],
+)
+def test_what_is_not_understood_is_not_edited(text: str, what: str) -> None:
+    """A file beyond our reading is refused, saying where it stopped."""
+    with pytest.raises(SetupError, match=what.replace("]", r"\]")):
+        auth_conf.applied(text, NAME, (STATUS,))
+
+
+@pytest.mark.parametrize(
+    ("rule", "what"),
+    [
+        ({"allow": "$1", "path": "^(/puppet/v3/environment_classes)"}, "captured"),
+        ({"allow": "x", "sort-order": 1}, "lowest sort-order"),
+        ({"allow": "x", "deny": "y"}, "both allow and deny"),
+        ({"allow": "x", "query-params": {"environment": ["a"]}}, "query-params"),
+        ({"allow": "x", "path": "\\p{Alnum}"}, "regular expression"),
+        ({"allow": "x", "sort-order": "many"}, "sort-order"),
+    ],
+)
+def test_rules_that_cannot_be_carried_on_are_left_to_people(
+    rule: dict[str, Any], what: str
+) -> None:
+    """Where a rule of ours would take somebody's right away, a human decides."""
+    item: dict[str, Any] = {
+        "match-request": {"path": rule.get("path", "^/puppet/v3"), "type": "regex"},
+        "sort-order": 100,
+        "name": "odd",
+    }
+    item["match-request"] |= {k: v for k, v in rule.items() if k == "query-params"}
+    item |= {k: v for k, v in rule.items() if k not in ("query-params", "path")}
+    text = json.dumps({"authorization": {"rules": [item]}})
+
+    with pytest.raises(SetupError, match=what):
+        auth_conf.applied(text, NAME, (CLASSES,))

@@ -1,0 +1,61 @@
+"""What is documented is what there is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from espm_setup import auth_conf
+from espm_setup.auth_rules import rules
+from espm_setup.errors import InTheWay, NotPermitted, SetupError
+from espm_setup.options import EXIT_CODES, parser
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs/setup.md").read_text()
+
+
+def test_every_option_is_documented_and_no_other() -> None:
+    """The table of options has exactly those of the parser."""
+    known = {name for action in parser()._actions for name in action.option_strings}
+    table = DOCS.partition("## Options")[2].partition("## ")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+
+    assert known == set(re.findall(r"`(--?[a-z-]+)", " ".join(cells)))
+
+
+def test_every_exit_code_is_documented() -> None:
+    """Documentation and --help name the codes that the errors have."""
+    codes = {"0", "2", *(str(kind.code) for kind in (SetupError, InTheWay, NotPermitted))}
+    table = DOCS.partition("## Exit codes")[2].partition("## ")[0]
+
+    assert codes == set(re.findall(r"(?m)^\| (\d+) \|", table))
+    assert codes == set(re.findall(r"(?m)^  (\d+) ", EXIT_CODES))
+
+
+def test_the_example_has_the_rules_that_apply_makes() -> None:
+    """etc/auth.conf.example can be copied from."""
+    text = (ROOT / "etc/auth.conf.example").read_text()
+    name = "espm.puppet.example.com"
+    made = auth_conf.applied("authorization.rules: []", name, (auth_conf.STATUS, auth_conf.CLASSES))
+
+    assert rules(made)[1] == rules(text)[1]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
+def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
+    """Nothing is unknown or wrong; only the program's path is another one here."""
+    unit = (ROOT / "etc/espm.service").read_text().replace("/usr/local/bin/espm", "/bin/true")
+    (tmp_path / "espm.service").write_text(unit)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / "espm.service")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

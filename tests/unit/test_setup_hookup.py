@@ -1,0 +1,301 @@
+"""Connecting Puppet with espm and taking it back, on a Puppet that is a script."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from configobj import ConfigObj
+
+from espm_setup import client, puppet
+from espm_setup.__main__ import main
+from tests.live import lab_auth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENC = Path(__file__).parents[2] / "etc/espm_enc"
+
+PUPPET = """\
+#!/bin/sh
+# "puppet config print": fixed settings, and the two that matter as puppet.conf has them.
+of() { sed -n "s/^$1 *= *//p" {root}/puppet.conf | tail -n 1; }
+terminus=$(of node_terminus)
+enc=$(of external_nodes)
+cat <<END
+ca_port = 8140
+ca_server = puppet
+cacrl = {root}/ca/ca_crl.pem
+cadir = {root}/ca
+certname = puppet.example.com
+confdir = {root}
+config = {root}/puppet.conf
+csr_attributes = {root}/csr_attributes.yaml
+environmentpath = {root}/environments
+external_nodes = ${enc:-none}
+group = no-such-group
+hostcert = {root}/ssl/cert.pem
+hostprivkey = {root}/ssl/key.pem
+localcacert = {root}/ssl/ca.pem
+node_terminus = ${terminus:-plain}
+server = puppet
+serverport = 8140
+ssldir = {root}/ssl
+user = no-such-user
+END
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with an espm that is set up, and a Puppet that counts its reloads."""
+
+    root: Path
+
+    @property
+    def puppet_conf(self) -> Path:
+        """Puppet's configuration."""
+        return self.root / "puppet.conf"
+
+    @property
+    def auth_conf(self) -> Path:
+        """Puppet Server's rules."""
+        return self.root / "puppetserver/conf.d/auth.conf"
+
+    @property
+    def reloads(self) -> int:
+        """How often Puppet Server was reloaded."""
+        log = self.root / "reloads"
+        return len(log.read_text().splitlines()) if log.exists() else 0
+
+    def setup(self, *words: str) -> int:
+        """Run espm_setup."""
+        etc = self.root / "espm/etc"
+        places = ["-d", str(etc), "-c", str(etc / "certs"), "--puppet", str(self.root / "puppet")]
+        script = ["--reload", str(self.root / "reload"), "--wait", "1", "--enc", str(ENC)]
+        return main([*places, *script, "--puppetserver", "/none", *words])
+
+    def content(self) -> list[bytes]:
+        """Return both files."""
+        return [self.puppet_conf.read_bytes(), self.auth_conf.read_bytes()]
+
+    def script(self, name: str, text: str) -> None:
+        """Write a program."""
+        (self.root / name).write_text(text)
+        (self.root / name).chmod(0o755)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """Return a machine on which espm_setup ran once."""
+    made = Machine(tmp_path)
+    made.auth_conf.parent.mkdir(parents=True)
+    made.auth_conf.write_text(lab_auth.shipped())
+    made.puppet_conf.write_text("[main]\n[server]\n  # mine\n")
+    made.script("puppet", PUPPET.replace("{root}", str(tmp_path)))
+    made.script("reload", f"#!/bin/sh\necho reloaded >> {tmp_path}/reloads\n")
+    assert made.setup("--create") == 0
+    return made
+
+
+def test_the_configuration_fits_the_puppet_that_is_there(machine: Machine) -> None:
+    """URL and names come from Puppet's own settings."""
+    section = ConfigObj(str(machine.root / "espm/etc/espm.ini"))["puppet"]
+
+    assert section["url"] == "https://puppet.example.com:8140"
+    assert section["reserved"] == ["espm.puppet.example.com", "puppet.example.com"]
+
+
+def test_apply_and_unapply_leave_the_files_as_they_were(machine: Machine) -> None:
+    """Byte for byte, with a reload each, and without a trace."""
+    before = machine.content()
+
+    assert machine.setup("--apply") == 0
+    assert machine.reloads == 1
+    assert all(new != old for new, old in zip(machine.content(), before, strict=True))
+    assert machine.setup("--unapply") == 0
+    assert machine.reloads == 2
+    assert machine.content() == before
+    assert list(machine.root.rglob("*.espm-backup")) == []
+
+
+def test_a_backup_lies_beside_each_file(machine: Machine) -> None:
+    """What was there before the first change can be put back by hand."""
+    before = machine.content()
+    machine.setup("--apply")
+
+    assert before == [
+        Path(f"{path}.espm-backup").read_bytes()
+        for path in (machine.puppet_conf, machine.auth_conf)
+    ]
+
+
+def test_a_second_apply_changes_and_reloads_nothing(machine: Machine) -> None:
+    """It is for configuration management to repeat."""
+    machine.setup("--apply")
+    after = machine.content()
+
+    assert machine.setup("--apply") == 0
+    assert (machine.content(), machine.reloads) == (after, 1)
+
+
+def test_a_second_unapply_changes_and_reloads_nothing(machine: Machine) -> None:
+    """Nothing of espm's, nothing to do."""
+    assert machine.setup("--unapply") == 0
+    assert machine.reloads == 0
+
+
+def test_the_enc_that_was_there_is_kept_as_fallback(machine: Machine) -> None:
+    """Names that are not espm's are answered as before, also after a second apply."""
+    text = "[server]\nnode_terminus = exec\nexternal_nodes = /etc/puppet/enc --fast\n"
+    machine.puppet_conf.write_text(text)
+    command = f"{ENC} -d {machine.root}/espm/enc -f /etc/puppet/enc -f --fast"
+
+    assert [machine.setup("--apply"), machine.setup("--apply")] == [0, 0]
+    assert f"external_nodes = {command}" in machine.puppet_conf.read_text().splitlines()
+    assert machine.setup("--unapply") == 0
+    assert machine.puppet_conf.read_text() == text
+
+
+def test_what_was_edited_meanwhile_stays(machine: Machine) -> None:
+    """Only what is ours goes, and the backup is kept for people."""
+    machine.setup("--apply")
+    with machine.puppet_conf.open("a") as file:
+        file.write("autosign = false\n")
+
+    assert machine.setup("--unapply") == 0
+    assert machine.puppet_conf.read_text() == "[main]\n[server]\n  # mine\nautosign = false\n"
+    assert Path(f"{machine.puppet_conf}.espm-backup").exists()
+
+
+def test_owner_and_mode_stay(machine: Machine) -> None:
+    """Puppet Server can still read its files, and nobody else more than before."""
+    machine.auth_conf.chmod(0o640)
+    before = machine.auth_conf.stat()
+    machine.setup("--apply")
+    after = machine.auth_conf.stat()
+
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+
+
+def test_a_link_stays_a_link(machine: Machine) -> None:
+    """Where auth.conf is kept elsewhere, it is changed there."""
+    elsewhere = machine.root / "kept.conf"
+    machine.auth_conf.rename(elsewhere)
+    machine.auth_conf.symlink_to(elsewhere)
+
+    assert machine.setup("--apply") == 0
+    assert machine.auth_conf.is_symlink()
+    assert "espm begin" in elsewhere.read_text()
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        pytest.param(lambda m: m.script("reload", "#!/bin/sh\nexit 1\n"), id="reload fails"),
+        pytest.param(lambda m: (m.root / "reload").unlink(), id="reload is not there"),
+        pytest.param(
+            lambda m: m.script(
+                "puppet", (m.root / "puppet").read_text().replace("${terminus:-plain}", "plain")
+            ),
+            id="Puppet does not see it",
+        ),
+        pytest.param(lambda m: (m.root / "espm/enc/.espm-enc").unlink(), id="no ENC directory"),
+        pytest.param(lambda m: m.auth_conf.write_text('include "x"'), id="auth.conf unreadable"),
+        pytest.param(
+            lambda m: m.puppet_conf.write_text("[server]\nnode_terminus = classifier\n"),
+            id="an ENC that cannot be kept",
+        ),
+    ],
+)
+def test_when_it_fails_the_files_are_as_they_were(
+    breakage: Callable[[Machine], object], machine: Machine
+) -> None:
+    """No half of a change is left behind, whatever fails."""
+    breakage(machine)
+    before = machine.content()
+
+    assert machine.setup("--apply") == 1
+    assert machine.content() == before
+    assert list(machine.root.rglob("*.espm-backup")) == []
+
+
+def test_apply_in_the_first_run_does_both(tmp_path: Path, machine: Machine) -> None:
+    """One call sets espm up and connects Puppet with it."""
+    other = tmp_path / "other/etc"
+
+    assert machine.setup("-d", str(other), "-c", str(other), "--create", "--apply") == 0
+    assert f"-d {other.parent}/enc" in machine.puppet_conf.read_text()
+
+
+def test_unapply_without_a_configuration_is_refused(machine: Machine) -> None:
+    """Nobody guesses which espm is meant."""
+    assert machine.setup("-d", str(machine.root / "nowhere"), "--unapply") == 1
+
+
+def test_the_ledger_is_saved_before_it_is_upgraded(machine: Machine) -> None:
+    """--upgrade leaves a copy of what was there."""
+    assert machine.setup("--upgrade") == 0
+    (copy,) = (machine.root / "espm/var").glob("ledger.db.backup-*")
+    assert copy.stat().st_size > 0
+
+
+def test_the_command_that_signs_names_the_puppet_conf() -> None:
+    """With --confdir the native command looks there as well."""
+    signer = client.Signer("/usr/bin/puppetserver", Path("/x/puppet.conf"), "puppet")
+
+    assert signer.command("espm.a") == [
+        *("/usr/bin/puppetserver", "ca", "sign", "--certname", "espm.a"),
+        *("--config", "/x/puppet.conf"),
+    ]
+
+
+def test_names_of_the_infrastructure_are_reserved(machine: Machine) -> None:
+    """infra_inventory.txt and conf.d are read as Puppet Server does; comments do not count."""
+    (machine.root / "ca").mkdir()
+    (machine.root / "ca/infra_inventory.txt").write_text("db.example.com\n\nBAD NAME\n")
+    conf_d = machine.auth_conf.parent
+    (conf_d / "ca.conf").write_text("certificate-authority: {\n  enable-infra-crl: true\n}\n")
+    (conf_d / "webserver.conf").write_text("webserver: {\n # ssl-port: 1\n ssl-port = 8141\n}\n")
+    found = puppet.find(str(machine.root / "puppet"), None, None)
+
+    assert found is not None
+    assert (found.infrastructure, found.infra_crl) == (("db.example.com",), True)
+    assert found.url == "https://puppet.example.com:8141"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands files to another user")
+def test_root_gives_the_secrets_to_the_group_of_espms_user(machine: Machine) -> None:
+    """root:user 0640 for secrets; ledger and documents are the user's own."""
+    place = machine.root / "theirs/etc"
+    assert (
+        machine.setup("-d", str(place), "-c", f"{place}/certs", "--create", "--user", "nobody") == 0
+    )
+    nobody = (place.parent / "var").stat().st_uid
+
+    assert nobody != 0
+    for name in ("espm.ini", "certs/espm.key", "certs/puppet.key"):
+        status = (place / name).stat()
+        assert (status.st_uid, oct(status.st_mode & 0o777)) == (0, "0o640")
+    assert {(place.parent / name).stat().st_uid for name in ("enc", "var/ledger.db")} == {nobody}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as another user")
+def test_the_enc_is_asked_as_puppets_user(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An ENC that root can run and Puppet Server cannot would stop every catalog."""
+    machine.script(
+        "puppet", (machine.root / "puppet").read_text().replace("no-such-user", "nobody")
+    )
+    machine.root.chmod(0o700)
+
+    assert machine.setup("--apply") == 1
+    assert "does not answer nobody" in capsys.readouterr().err

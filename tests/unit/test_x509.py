@@ -1,0 +1,177 @@
+"""Keys, certificates and CRLs are what they should be, and read as they are."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509 as lib
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from espm import x509
+from espm.errors import BackendRefused, RevocationUnproven
+from espm.model import Certname
+from tests.fakes import FakeCa
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = Certname("web1.example.com")
+
+
+@pytest.mark.parametrize("key_type", ["ec", "rsa"])
+def test_a_key_is_unencrypted_pkcs8(key_type: str) -> None:
+    """It can be read back, and is the same key."""
+    key = x509.new_key(key_type)
+    pem = x509.key_pem(key)
+    read = load_pem_private_key(pem, None)
+
+    assert pem.startswith(b"-----BEGIN PRIVATE KEY-----\n")
+    assert x509.key_sha256(key.public_key()) == x509.key_sha256(read.public_key())
+
+
+@pytest.mark.skipif(not shutil.which("ruby"), reason="there is no Ruby here")
+@pytest.mark.parametrize(("key_type", "kind"), [("ec", "EC"), ("rsa", "RSA")])
+def test_ruby_reads_our_keys_as_puppets_agent_does(key_type: str, kind: str) -> None:
+    """The agent reads private keys with OpenSSL::PKey.read (Puppet::X509::CertProvider)."""
+    script = 'key = OpenSSL::PKey.read($stdin.read, ""); print key.class, key.private?'
+    ruby = subprocess.run(
+        ["ruby", "-ropenssl", "-e", script],
+        input=x509.key_pem(x509.new_key(key_type)),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert ruby.stdout.decode() == f"OpenSSL::PKey::{kind}true"
+
+
+def test_a_certificate_is_read_whole() -> None:
+    """Its key, serial and fingerprint are those of the X.509 library."""
+    ca = FakeCa()
+    key = x509.new_key()
+    ca.submit(NAME, x509.new_csr(NAME, key))
+    pem = ca.sign(NAME)
+    issued = x509.parse_certificate(pem)
+
+    assert (2, x509.key_sha256(key.public_key())) == (issued.serial, issued.key_sha256)
+    assert issued.pem.encode() == pem
+    assert issued.fingerprint == x509.fingerprint(pem)
+    assert issued.not_before < datetime.now(UTC) < issued.not_after
+    assert x509.common_name(pem) == NAME
+
+
+@pytest.mark.parametrize("pem", [b"", b"<html>", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_what_is_not_a_certificate_is_refused(pem: bytes) -> None:
+    """The CA, or who answers for it, is not what it should be."""
+    for read in (x509.parse_certificate, x509.common_name, x509.certificates):
+        with pytest.raises(BackendRefused):
+            read(pem)
+
+
+def test_fingerprints_are_printed_with_colons() -> None:
+    """As openssl x509 -fingerprint does."""
+    assert x509.colons("00abff") == "00:AB:FF"
+
+
+@pytest.mark.parametrize("key_type", ["ec", "rsa"])
+def test_a_server_certificate_has_all_that_clients_look_at(key_type: str) -> None:
+    """Names, addresses, purposes and ten years of validity that began a little ago."""
+    key = x509.new_key(key_type)
+    pem = x509.self_signed(key, ["espm.example.com", "espm"], ["192.0.2.1", "::1"])
+    certificate = lib.load_pem_x509_certificate(pem)
+    names = certificate.extensions.get_extension_for_class(lib.SubjectAlternativeName).value
+    basic = certificate.extensions.get_extension_for_class(lib.BasicConstraints)
+    usage = certificate.extensions.get_extension_for_class(lib.KeyUsage)
+    purposes = certificate.extensions.get_extension_for_class(lib.ExtendedKeyUsage).value
+
+    assert names.get_values_for_type(lib.DNSName) == ["espm.example.com", "espm"]
+    assert names.get_values_for_type(lib.IPAddress) == [ip_address("192.0.2.1"), ip_address("::1")]
+    assert (basic.critical, basic.value.ca) == (True, False)
+    assert usage.value.digital_signature
+    assert usage.value.key_encipherment == (key_type == "rsa")
+    assert list(purposes) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    age = datetime.now(UTC) - certificate.not_valid_before_utc
+    assert timedelta(minutes=5) <= age < timedelta(minutes=6)
+    validity = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    assert validity == timedelta(days=3650)
+    certificate.verify_directly_issued_by(certificate)
+
+
+def test_a_long_host_name_is_no_common_name() -> None:
+    """A CN has 64 characters at most; the name is in the alternative names all the same."""
+    name = f"{'a' * 60}.example.com"
+    pem = x509.self_signed(x509.new_key(), [name])
+
+    assert x509.common_name(pem) == "espm"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl here")
+def test_the_pin_is_what_openssl_computes(tmp_path: Path) -> None:
+    """The recipe is that of curl's manual page, --pinnedpubkey."""
+    path = tmp_path / "cert.pem"
+    path.write_bytes(x509.self_signed(x509.new_key(), ["localhost"]))
+    recipe = (
+        f"openssl x509 -in {path} -pubkey -noout | openssl asn1parse -noout -inform pem "
+        f"-out {tmp_path}/key && openssl dgst -sha256 -binary {tmp_path}/key | openssl base64"
+    )
+    done = subprocess.run(recipe, shell=True, capture_output=True, check=True, timeout=60)
+
+    assert x509.spki_pin(path.read_bytes()) == f"sha256//{done.stdout.decode().strip()}"
+
+
+def test_a_server_certificate_works_in_tls() -> None:
+    """OpenSSL loads it as a trust anchor."""
+    context = ssl.create_default_context()
+    before = context.cert_store_stats()["x509"]
+    pem = x509.self_signed(x509.new_key(), ["localhost"], ["127.0.0.1"])
+    context.load_verify_locations(cadata=pem.decode())
+
+    assert context.cert_store_stats()["x509"] == before + 1
+
+
+def issued(ca: FakeCa) -> bytes:
+    """Return a certificate of *ca*."""
+    ca.submit(NAME, x509.new_csr(NAME, x509.new_key()))
+    return ca.sign(NAME)
+
+
+def test_only_a_crl_of_the_issuer_proves_a_revocation() -> None:
+    """Serial numbers of another CA's CRL mean nothing; concatenated CRLs are told apart."""
+    ca, other = FakeCa(), FakeCa()
+    other._name = lib.Name.from_rfc4514_string("CN=other")
+    pem = issued(ca)
+    other.revoked.add(x509.parse_certificate(pem).serial)
+    both = other.crl() + ca.crl()
+    ca.revoke(NAME)
+
+    assert (x509.revoked(both, pem), x509.revoked(other.crl() + ca.crl(), pem)) == (False, True)
+    with pytest.raises(RevocationUnproven):
+        x509.revoked(other.crl(), pem)
+
+
+def test_a_crl_that_the_ca_did_not_sign_proves_nothing() -> None:
+    """The issuer's name alone can be anybody's."""
+    ca, liar = FakeCa(), FakeCa()
+    pem = issued(ca)
+    ca.revoke(NAME)
+    liar.revoked.add(x509.parse_certificate(pem).serial)
+
+    assert x509.revoked(liar.crl() + ca.crl(), pem, ca.bundle())
+    with pytest.raises(RevocationUnproven):
+        x509.revoked(liar.crl(), pem, ca.bundle())
+
+
+def test_a_crl_that_cannot_be_read_is_refused() -> None:
+    """It is no proof of anything."""
+    pem = issued(FakeCa())
+    with pytest.raises(BackendRefused):
+        x509.revoked(b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", pem)
+    with pytest.raises(RevocationUnproven):
+        x509.revoked(b"", pem)
