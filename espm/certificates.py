@@ -1,12 +1,8 @@
 """The use cases of a node's certificate: issue, read, revoke - and settle what went wrong.
 
-Whatever is done here can be killed anywhere.  The public key is in the ledger before the CA
-hears of it, so :func:`settle` can always tell ours from a stranger's, and nothing that is not
-ours by key is ever revoked or cleaned::
+What an interruption leaves behind is settled by :mod:`espm.settling`::
 
     order (key noted) -> submit -> sign -> key compared -> record
-    settle:  ours at the CA?  -> revoke -> seen in the CRL -> clean -> revoked
-             not there?       -> our CSR withdrawn -> void
 """
 
 from __future__ import annotations
@@ -15,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from espm import intents, x509
+from espm import intents, settling, x509
 from espm.errors import (
     BackendRefused,
     CertificateExists,
@@ -24,12 +20,11 @@ from espm.errors import (
     CsrMismatch,
     CsrPending,
     CsrUnknown,
-    RevocationUnproven,
 )
-from espm.model import Certificate, CertificateState, IntentKind, KeyMaker
+from espm.model import Certificate, IntentKind, KeyMaker
 
 if TYPE_CHECKING:
-    from espm.model import Certname, Intent, Issued, Node, Platform
+    from espm.model import Certname, Intent, Node, Platform
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
@@ -162,23 +157,14 @@ def finish_issue(node: Node, intent: Intent, ports: Ports) -> None:
     While the intent is open, the node's certificates are those that it ordered.
     """
     for certificate in ports.ledger.certificates(node):
-        _keep_or_settle(node, certificate, ports)
+        settling.keep_or_settle(node.certname, certificate, ports)
     ports.ledger.close(intent)
 
 
 def finish_revoke(node: Node, intent: Intent, ports: Ports) -> None:
     """Carry on a REVOKE until the CRL shows the node's certificates."""
-    settle_all(node, ports)
+    settling.settle_all(node, ports)
     ports.ledger.close(intent)
-
-
-def settle_all(node: Node, ports: Ports) -> None:
-    """Leave nothing of the node's certificates valid at the CA.  Idempotent.
-
-    :raises espm.errors.RevocationUnproven: the CRL does not show one that was revoked.
-    """
-    for certificate in ports.ledger.certificates(node):
-        _settle(node.certname, certificate, ports)
 
 
 def _refuse_second(node: Node, ports: Ports) -> None:
@@ -230,61 +216,6 @@ def _make_room(certname: Certname, ports: Ports, *, replace: bool) -> None:
         )
         raise CsrPending(msg)
     ports.ca.withdraw(certname)
-
-
-def _keep_or_settle(node: Node, certificate: Certificate, ports: Ports) -> None:
-    if certificate.key_maker is KeyMaker.ESPM:
-        # The key went with the answer that was never sent.
-        _settle(node.certname, certificate, ports)
-    elif certificate.state is CertificateState.ORDERED:
-        held = _ours(node.certname, certificate, ports)
-        if held is None:
-            _void(node.certname, certificate, ports)
-        else:
-            ports.ledger.record(certificate, held)
-
-
-def _settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    held = _ours(certname, certificate, ports)
-    if certificate.state is CertificateState.ORDERED:
-        if held is None:
-            _void(certname, certificate, ports)
-            return
-        certificate = ports.ledger.record(certificate, held)
-    certificate = ports.ledger.mark(certificate, CertificateState.REVOKING)
-    if held is not None:
-        ports.ca.revoke(certname)
-    _prove(certname, certificate, ports)
-    if held is not None:
-        ports.ca.clean(certname)
-    ports.ledger.mark(certificate, CertificateState.REVOKED)
-
-
-def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued | None:
-    """Return what the CA holds for the name, if it is for the key of *certificate*."""
-    pem = ports.ca.certificate(certname)
-    held = None if pem is None else x509.parse_certificate(pem)
-    return held if held is not None and held.key_sha256 == certificate.key_sha256 else None
-
-
-def _void(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    # An agent's own CSR stays where it is: the platform may still want it signed.
-    if certificate.key_maker is not KeyMaker.AGENT:
-        waiting = ports.ca.request(certname)
-        if waiting is not None and x509.csr_key_sha256(waiting) == certificate.key_sha256:
-            ports.ca.withdraw(certname)
-    ports.ledger.mark(certificate, CertificateState.VOID)
-
-
-def _prove(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    issued = certificate.issued
-    if issued is None or not x509.revoked(ports.ca.crl(), issued.pem.encode()):
-        msg = (
-            f"the CRL does not show the certificate of {certname} as revoked; it stays on "
-            "espm's list until it does"
-        )
-        raise RevocationUnproven(msg)
-    log.info("revoked %s serial %x, seen in the CRL", certname, issued.serial)
 
 
 FINISHERS = {IntentKind.ISSUE: finish_issue, IntentKind.REVOKE: finish_revoke}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from espm.catalogue.environment_classes import EnvironmentClasses
-from espm.configspec import backend
+from espm.config.spec import backend
 from espm.ports import Ports
 from espm.puppet_http import PuppetHttp
 

@@ -23,11 +23,11 @@ from espm.api.auth import Keyring
 from espm.api.gate import Gate
 from espm.api.handlers import Handlers
 from espm.compose import build_ports
-from espm.connections import ServerLimits, build_server
 from espm.errors import BackendUnavailable, EspmError
 from espm.health import Readiness
 from espm.recovery import recover
-from espm.tls import Adapter, build_context
+from espm.server.connections import ServerLimits, build_server
+from espm.server.tls import Adapter, build_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from espm import certificates, classes, intents, limits
+from espm import certificates, classes, intents, limits, settling
 from espm.errors import (
     CertnameTaken,
     InvalidCertname,
@@ -186,7 +186,7 @@ def finish_delete(node: Node, intent: Intent, ports: Ports) -> None:
     """
     if ports.ledger.certificates(node):
         ports.classifier.withhold(node)
-        certificates.settle_all(node, ports)
+        settling.settle_all(node, ports)
     ports.classifier.forget(node)
     ports.ledger.bury(intent)
 

@@ -15,7 +15,7 @@ from espm.errors import EspmError
 from espm.model import Classification
 from espm.nodes import FRESH
 from espm.ports import Reloadable
-from espm.tls import build_context
+from espm.server.tls import build_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from espm.api.auth import Keyring
     from espm.model import Catalogable
     from espm.ports import Ports
-    from espm.tls import Adapter
+    from espm.server.tls import Adapter
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import grp
 import os
 import pwd
 from dataclasses import dataclass
+from glob import escape
 from typing import TYPE_CHECKING
 
 from espm_setup.errors import InTheWay, NotPermitted, SetupError
@@ -124,13 +125,26 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def back_up(path: Path) -> Path:
-    """Keep a copy of *path* beside it, unless one is there already, and return its path."""
+    """Keep a copy of *path* beside it and return the copy's path.
+
+    An earlier copy with another content stays; the new one gets a number then.
+    """
+    data = path.read_bytes()
+    number = 1
     copy = path.with_name(path.name + BACKUP_SUFFIX)
-    if not copy.exists():
-        status = path.stat()
-        rights = (status.st_uid, status.st_gid, status.st_mode & 0o7777)
-        create(copy, path.read_bytes(), rights)
-    return copy
+    while True:
+        if not copy.exists():
+            status = path.stat()
+            create(copy, data, (status.st_uid, status.st_gid, status.st_mode & 0o7777))
+        if copy.read_bytes() == data:
+            return copy
+        number += 1
+        copy = path.with_name(f"{path.name}{BACKUP_SUFFIX}.{number}")
+
+
+def backups(path: Path) -> list[Path]:
+    """Return the copies that :func:`back_up` made of *path*."""
+    return sorted(path.parent.glob(f"{escape(path.name)}{BACKUP_SUFFIX}*"))
 
 
 def in_the_way(paths: list[Path]) -> str:

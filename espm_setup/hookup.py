@@ -85,7 +85,7 @@ def apply(hooks: Hooks, server: Server, prove: Callable[[float], None]) -> list[
         prove(10)
         return ["Puppet's files are as they should be; nothing was changed."]
     _exchange(changes, server, prove)
-    return [f"Changed {edit.path} (before: {_backup(edit.path)})" for edit in changes]
+    return [f"Changed {edit.path} (before: {_back_up(edit)})" for edit in changes]
 
 
 def unapply(server: Server, prove: Callable[[float], None]) -> list[str]:
@@ -141,7 +141,7 @@ def _exchange(changes: Sequence[Edit], server: Server, prove: Callable[[float], 
     reloaded = False
     try:
         for edit in changes:
-            files.back_up(edit.path.resolve())
+            _back_up(edit)
             made.append(edit)
             files.replace(edit.path, edit.new)
         reloaded = True
@@ -189,13 +189,17 @@ def _edit(path: Path, change: Callable[[str], str]) -> Edit:
     return Edit(path, old, new.encode("utf-8", "surrogateescape"))
 
 
-def _backup(path: Path) -> Path:
-    target = path.resolve()
-    return target.with_name(target.name + files.BACKUP_SUFFIX)
+def _back_up(edit: Edit) -> Path:
+    """Return the copy of the file without anything of ours, made now if there is none yet."""
+    target = edit.path.resolve()
+    known = files.backups(target)
+    if known and b"# espm begin" in edit.path.read_bytes():
+        return known[-1]
+    return files.back_up(target)
 
 
 def _drop_backup(edit: Edit) -> None:
-    """Remove the backup when the file is again what the backup holds."""
-    copy = _backup(edit.path)
-    if copy.exists() and copy.read_bytes() == edit.new:
-        copy.unlink()
+    """Remove the copies that say what the file says again."""
+    for copy in files.backups(edit.path.resolve()):
+        if copy.read_bytes() == edit.new:
+            copy.unlink()

@@ -56,10 +56,14 @@ def carry_out(plan: Plan, args: argparse.Namespace, undo: Undo) -> str:
 
 def fetch(plan: Plan, owner: files.Owner, args: argparse.Namespace, undo: Undo) -> str:
     """Get espm's own certificate; return why it is not there yet, or nothing."""
-    if plan.ca_url is None or not plan.layout.ca_file.exists():
+    if plan.ca_url is None:
         return (
-            "Puppet's CA was not found: fill in [puppet] url, put the CA certificates into "
-            f"{plan.layout.ca_file}, then run: espm_setup --fetch-certificate --ca-url URL"
+            f"When [puppet] url in {plan.layout.ini} is filled in: espm_setup --fetch-certificate"
+        )
+    if plan.ca_file is None:
+        return (
+            f"Puppet's CA certificates were not found: put them into {plan.layout.ca_file}, "
+            "then: espm_setup --fetch-certificate"
         )
     signer = _signer(plan, args)
     try:

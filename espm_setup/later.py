@@ -64,10 +64,12 @@ def fetch(args: argparse.Namespace) -> list[str]:
     user = puppet.settings["user"] if puppet else "puppet"
     conf = puppet.config if puppet and args.confdir else None
     signer = client.Signer(program("puppetserver", args.puppetserver), conf, user)
+    status = ini.stat()
+    public = (status.st_uid, status.st_gid, 0o644)
+    _keep_ca(_path(config, "ca_file"), args.ca_file or (puppet.ca_file if puppet else None), public)
     key = client.private_key(_path(config, "private_key").read_bytes())
     pem = client.obtain(url, _path(config, "ca_file"), own.certname, key, signer)
-    status = ini.stat()
-    files.create(certificate, pem, (status.st_uid, status.st_gid, 0o644))
+    files.create(certificate, pem, public)
     return [f"espm's own certificate {own.certname} is signed: {certificate}"]
 
 
@@ -126,6 +128,19 @@ def _access(args: argparse.Namespace) -> PuppetAccess | None:
         return None
     url, certificate, private_key, ca_file = needed
     return PuppetAccess(url, config.get("ca_url") or url, certificate, private_key, ca_file)
+
+
+def _keep_ca(path: Path, known: Path | None, rights: tuple[int, int, int]) -> None:
+    """Copy Puppet's CA certificates, unless the first run could do so already.
+
+    :raises espm_setup.errors.SetupError: they are not known now either.
+    """
+    if path.exists():
+        return
+    if known is None:
+        msg = f"Puppet's CA certificates were not found: put them into {path}, or name --ca-file"
+        raise SetupError(msg)
+    files.create(path, known.read_bytes(), rights)
 
 
 def _path(config: Mapping[str, str], key: str) -> Path:

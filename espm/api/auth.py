@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from espm import limits
-from espm.api.problem import AuthenticationNeeded
+from espm.api.faults import AuthenticationNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

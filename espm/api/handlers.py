@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import espm
 from espm import certificates, limits, nodes
-from espm.api import bodies, problem
+from espm.api import bodies, kinds, problem
+from espm.api.faults import PathUnknown
 from espm.api.message import Answer
 from espm.api.parsing import check_query
 from espm.errors import InvalidCertname, InvalidRequest, NodeUnknown
@@ -180,11 +181,10 @@ class Handlers:
 
     def problem(self, request: Request) -> Answer:
         """GET /problems/SLUG: what a problem means and what to do."""
-        kinds = {kind.slug: kind for kind in (problem.INTERNAL, *problem.PROBLEMS.values())}
-        kind = kinds.get(request.path["slug"])
+        kind = kinds.BY_SLUG.get(request.path["slug"])
         if kind is None:
             msg = "there is no problem of that name"
-            raise problem.PathUnknown(msg)
+            raise PathUnknown(msg)
         return Answer(body=problem.page(kind).encode(), content_type="text/plain; charset=utf-8")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from espm.api.problem import AuthenticationNeeded
+from espm.api.faults import AuthenticationNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ class Request:
     def platform(self) -> Platform:
         """The platform that calls.
 
-        :raises espm.api.problem.AuthenticationNeeded: the route lets anybody in.
+        :raises espm.api.faults.AuthenticationNeeded: the route lets anybody in.
         """
         if self.caller is None:
             raise AuthenticationNeeded

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from espm.api.problem import BodyTooLarge, LengthMissing, MediaTypeRefused, NotJson
+from espm.api.faults import BodyTooLarge, LengthMissing, MediaTypeRefused, NotJson
 from espm.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def read_json(headers: Mapping[str, str], stream: BinaryIO, limit: int) -> Json:
 
     :param headers: by lower-case name.
     :param limit: how many bytes it may have.
-    :raises espm.api.problem.HttpFault: it has none, is too large, or is not JSON.
+    :raises espm.api.faults.HttpFault: it has none, is too large, or is not JSON.
     """
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -45,7 +45,7 @@ def read_json(headers: Mapping[str, str], stream: BinaryIO, limit: int) -> Json:
 def parse_json(text: bytes) -> Json:
     """Return the JSON value in *text*: UTF-8, no repeated names, no NaN, bounded depth.
 
-    :raises espm.api.problem.NotJson: it is not that.
+    :raises espm.api.faults.NotJson: it is not that.
     """
     try:
         value = json.loads(

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from espm.api.faults import MethodRefused, PathUnknown
 from espm.api.handlers import Handlers
-from espm.api.problem import MethodRefused, PathUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,8 +61,8 @@ def find(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
 
     HEAD finds what GET finds; the server leaves out the body.
 
-    :raises espm.api.problem.PathUnknown: no route has that path.
-    :raises espm.api.problem.MethodRefused: some has, but not for that method.
+    :raises espm.api.faults.PathUnknown: no route has that path.
+    :raises espm.api.faults.MethodRefused: some has, but not for that method.
     """
     wanted = "GET" if method == "HEAD" else method
     for pattern_path, pattern in _PATTERNS.items():

@@ -17,11 +17,11 @@ from espm.api.gate import Gate
 from espm.api.handlers import Handlers
 from espm.classifier.builtin import BuiltinClassifier
 from espm.classifier.directory import prepare
-from espm.connections import ServerLimits, build_server
 from espm.health import Readiness
 from espm.model import Limits, Platform
 from espm.ports import Ports
-from espm.tls import Adapter, build_context
+from espm.server.connections import ServerLimits, build_server
+from espm.server.tls import Adapter, build_context
 from tests.api.wire import write_pair
 from tests.fake_catalogue import FakeCatalogue
 from tests.fakes import FakeCa

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm.api import problem
+from espm.api import kinds
 from espm.api.routes import ROUTES
 from espm.errors import BackendUnavailable, EspmError
+from espm.server import framing
 from tests.api.platform import BODY_LIMIT, PSK
 from tests.api.test_nodes import NAME, slug
 from tests.api.wire import wait_until
@@ -215,7 +216,7 @@ def test_health_is_for_everybody(espm: Espm) -> None:
 def test_every_problem_has_a_page(espm: Espm) -> None:
     """The type of each problem is a path that explains it."""
     stranger = espm.client(psk=None)
-    for kind in {problem.INTERNAL, *problem.PROBLEMS.values()}:
+    for kind in kinds.BY_SLUG.values():
         answer = stranger.get(kind.type)
 
         assert answer.status_code == 200
@@ -224,8 +225,15 @@ def test_every_problem_has_a_page(espm: Espm) -> None:
     assert stranger.get("/problems/nothing").status_code == 404
 
 
-def _subclasses(root: type) -> set[type]:
-    return {root}.union(*(_subclasses(each) for each in root.__subclasses__()))
+def test_what_the_server_refuses_has_a_page() -> None:
+    """The problem types that the server answers by itself are documented like the others."""
+    for status, name in framing.PROBLEMS.items():
+        assert kinds.BY_SLUG[name].status == status
+
+
+def _subclasses(root: type[Any]) -> set[type[Any]]:
+    below: list[type[Any]] = root.__subclasses__()
+    return {root}.union(*(_subclasses(each) for each in below))
 
 
 def test_every_error_has_a_problem_type() -> None:
@@ -236,7 +244,7 @@ def test_every_error_has_a_problem_type() -> None:
     at_start = {"ConfigError", "GroupsError", "LedgerLocked", "MigrationNeeded"}
     ours = {each for each in _subclasses(EspmError) if each.__module__.startswith("espm.")}
     unmapped = {
-        each.__name__ for each in ours if not any(cls in problem.PROBLEMS for cls in each.__mro__)
+        each.__name__ for each in ours if not any(cls in kinds.PROBLEMS for cls in each.__mro__)
     }
 
     assert unmapped <= abstract | at_start
@@ -244,7 +252,7 @@ def test_every_error_has_a_problem_type() -> None:
 
 def test_slugs_are_unique() -> None:
     """Two kinds of error never share a page by accident."""
-    slugs = [kind.slug for kind in problem.PROBLEMS.values()]
+    slugs = [kind.slug for kind in kinds.PROBLEMS.values()]
 
     assert len(set(slugs)) == len(slugs)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm.connections import Server, ServerLimits
+from espm.server.connections import Server, ServerLimits
 from tests.api.wire import GET, read_all, read_answer, secure, serving, trusting, write_pair
 
 if TYPE_CHECKING:

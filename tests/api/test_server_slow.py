@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm.connections import Server, ServerLimits
+from espm.server.connections import Server, ServerLimits
 from tests.api.wire import (
     GET,
     ask,

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from espm.connections import Server, ServerLimits
 from espm.errors import ConfigError
-from espm.tls import build_context
+from espm.server.connections import Server, ServerLimits
+from espm.server.tls import build_context
 from tests.api.wire import (
     GET,
     ask,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import trustme
 
-from espm.connections import Server, ServerLimits, build_server
-from espm.tls import Adapter, build_context
+from espm.server.connections import Server, ServerLimits, build_server
+from espm.server.tls import Adapter, build_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -82,6 +82,8 @@ def installation(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     finally:
         lab.puppet_conf.write_bytes(before[0])
         lab.auth_conf.write_bytes(before[1])
+        for copy in (*lab.confdir.glob("*.espm-backup*"), *lab.conf_d.glob("*.espm-backup*")):
+            copy.unlink()
         lab.reload()
         lab.cli("ca", "clean", "--certname", certname, check=False)
 
@@ -163,3 +165,23 @@ def test_a_name_that_has_a_certificate_already_is_not_taken_over(
     assert main([*_places(lab, tmp_path), *words]) == 1
     assert lab.request("GET", f"/puppet-ca/v1/certificate/{lab.admin_certname}") == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_setup_may_not_sign_the_administrator_does(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It prints the command, and gets the certificate when it is asked to afterwards."""
+    certname = f"espm-{secrets.token_hex(4)}.espm.test"
+    words = [*_places(lab, tmp_path), "--puppetserver", str(tmp_path / "none")]
+    command = ["ca", "sign", "--certname", certname]
+
+    assert main([*words, "--create", "--certname", certname]) == 0
+    assert f"run: puppetserver {' '.join(command)} --config" in capsys.readouterr().out
+    assert main([*words, "--fetch-certificate"]) == 1
+    lab.cli(*command)
+    try:
+        assert main([*words, "--fetch-certificate"]) == 0
+        assert config.load(tmp_path / "etc/espm.ini").certname == certname
+        assert main([*words, "--fetch-certificate"]) == 0
+    finally:
+        lab.cli("ca", "clean", "--certname", certname)

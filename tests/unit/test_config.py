@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from espm import config, configspec
+from espm import config
+from espm.config import spec as configspec
 from espm.errors import ConfigError
 from espm.model import Limits
 from tests.configsamples import DIGEST, OTHER_DIGEST, Sample

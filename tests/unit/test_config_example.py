@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from espm import config, configspec
+from espm import config
+from espm.config import spec as configspec
 from tests.configsamples import Sample
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "espm.ini.example"

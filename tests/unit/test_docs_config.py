@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from espm import check, configspec
+from espm import check
+from espm.config import spec as configspec
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 

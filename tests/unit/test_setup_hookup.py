@@ -119,7 +119,7 @@ def test_apply_and_unapply_leave_the_files_as_they_were(machine: Machine) -> Non
     assert machine.setup("--unapply") == 0
     assert machine.reloads == 2
     assert machine.content() == before
-    assert list(machine.root.rglob("*.espm-backup")) == []
+    assert list(machine.root.rglob("*.espm-backup*")) == []
 
 
 def test_a_backup_lies_beside_each_file(machine: Machine) -> None:
@@ -131,6 +131,35 @@ def test_a_backup_lies_beside_each_file(machine: Machine) -> None:
         Path(f"{path}.espm-backup").read_bytes()
         for path in (machine.puppet_conf, machine.auth_conf)
     ]
+
+
+def test_an_older_backup_is_not_taken_for_a_new_one(machine: Machine) -> None:
+    """A copy that says something else stays, and another one is made beside it."""
+    older = Path(f"{machine.puppet_conf}.espm-backup")
+    older.write_text("older")
+    before = machine.puppet_conf.read_bytes()
+    machine.setup("--apply")
+
+    assert Path(f"{older}.2").read_bytes() == before
+    assert machine.setup("--unapply") == 0
+    assert [older.read_text(), Path(f"{older}.2").exists()] == ["older", False]
+
+
+def test_another_enc_directory_needs_no_second_backup(machine: Machine) -> None:
+    """When our lines change, the copy of the file without them is kept as the only one."""
+    before = machine.content()
+    machine.setup("--apply")
+    ini = machine.root / "espm/etc/espm.ini"
+    other = machine.root / "other"
+    (machine.root / "espm/enc").rename(other)
+    ini.write_text(ini.read_text().replace(f"{machine.root}/espm/enc", str(other)))
+
+    assert machine.setup("--apply") == 0
+    assert f"-d {other}" in machine.puppet_conf.read_text()
+    assert len(list(machine.root.rglob("*.espm-backup*"))) == 2
+    assert machine.setup("--unapply") == 0
+    assert machine.content() == before
+    assert list(machine.root.rglob("*.espm-backup*")) == []
 
 
 def test_a_second_apply_changes_and_reloads_nothing(machine: Machine) -> None:
@@ -224,7 +253,7 @@ def test_when_it_fails_the_files_are_as_they_were(
 
     assert machine.setup("--apply") == 1
     assert machine.content() == before
-    assert list(machine.root.rglob("*.espm-backup")) == []
+    assert list(machine.root.rglob("*.espm-backup*")) == []
 
 
 def test_apply_in_the_first_run_does_both(tmp_path: Path, machine: Machine) -> None:
@@ -255,6 +284,29 @@ def test_the_command_that_signs_names_the_puppet_conf() -> None:
         *("/usr/bin/puppetserver", "ca", "sign", "--certname", "espm.a"),
         *("--config", "/x/puppet.conf"),
     ]
+
+
+def test_without_puppets_ca_no_certificate_is_asked_for(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is trusted blindly: the message says where the CA's certificates go."""
+    assert machine.setup("--fetch-certificate") == 1
+    expected = f"put them into {machine.root}/espm/etc/certs/puppet-ca.pem"
+    assert expected in capsys.readouterr().err
+
+
+def test_a_ca_that_does_not_answer_can_be_asked_again(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was made stays, and the message says what to repeat."""
+    (machine.root / "ssl").mkdir()
+    certs = machine.root / "espm/etc/certs"
+    (machine.root / "ssl/ca.pem").write_bytes((certs / "espm.pem").read_bytes())
+
+    assert machine.setup("--fetch-certificate", "--ca-url", "https://localhost:1") == 1
+    assert "repeat with --fetch-certificate" in capsys.readouterr().err
+    assert (certs / "puppet-ca.pem").exists()
+    assert not (certs / "puppet.pem").exists()
 
 
 def test_names_of_the_infrastructure_are_reserved(machine: Machine) -> None:

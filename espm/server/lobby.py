@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
-    from espm.peers import Peers
+    from espm.server.peers import Peers
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 A line of a specification is a configspec line, with a comment above that says what the key
 means; the comment ends up in messages, in ``etc/espm.ini.example`` and in the documentation.  The
 sections of the backends are written by the backends themselves (their ``SPEC``), with the checks
-of the ``validate`` module and those of :data:`espm.configchecks.CHECKS`.
+of the ``validate`` module and those of :data:`espm.config.checks.CHECKS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from configobj import ConfigObj
 from configobj.validate import Validator
 
-from espm.configchecks import CHECKS
+from espm.config.checks import CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,7 +2,8 @@
 
 cheroot's own adapters do the handshake in the thread that accepts connections, so one client that
 connects and says nothing stops everybody for ``server.timeout`` seconds (cheroot issue 748).
-:class:`Adapter` wraps a socket without a handshake; :mod:`espm.exchange` does it step by step.
+:class:`Adapter` wraps a socket without a handshake; :mod:`espm.server.exchange` does it, step by
+step.
 """
 
 from __future__ import annotations

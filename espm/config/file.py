@@ -23,7 +23,7 @@ from configobj import (
     get_extra_values,
 )
 
-from espm.configspec import meaning, validator
+from espm.config.spec import meaning, validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,7 +18,7 @@ from cheroot.workers.threadpool import ThreadPool, WorkerThread
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from espm.connections import Server
+    from espm.server.connections import Server
 
 log = logging.getLogger(__name__)
 

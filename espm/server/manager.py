@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot.connections import ConnectionManager, prevent_socket_inheritance
 
-from espm.exchange import Connection
-from espm.lobby import Arrival, Lobby
-from espm.peers import plain_address
+from espm.server.exchange import Connection
+from espm.server.lobby import Arrival, Lobby
+from espm.server.peers import plain_address
 
 if TYPE_CHECKING:
-    from espm.connections import Server
+    from espm.server.connections import Server
 
 
 class Manager(ConnectionManager):

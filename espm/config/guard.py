@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from espm.configfile import reason
+from espm.config.file import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from espm.configfile import Faults, Place
+    from espm.config.file import Faults, Place
 
 #: Others may neither read nor write it, and the group may not write it.
 _TOO_OPEN = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP

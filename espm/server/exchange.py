@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot.server import HTTPConnection
 
-from espm import framing
-from espm.answers import Request, Writer
-from espm.framing import Refused
+from espm.server import framing
+from espm.server.answers import Request, Writer
+from espm.server.framing import Refused
 
 if TYPE_CHECKING:
-    from espm.connections import Server
+    from espm.server.connections import Server
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ class Connection(HTTPConnection):
     def authenticated(self) -> bool:
         """Whether a request on this connection carried a known key.
 
-        The application sets it.  It only decides which limits hold (:mod:`espm.peers`); every
-        request must be authenticated by itself.  It can't be taken back.
+        The application sets it.  It only decides which limits hold (:mod:`~espm.server.peers`);
+        every request must be authenticated by itself.  It can't be taken back.
         """
         return self._authenticated
 

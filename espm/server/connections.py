@@ -1,10 +1,11 @@
 """The HTTPS server: cheroot's, with connections that cost no thread while they are quiet.
 
 cheroot's accept thread does TLS handshakes, its worker threads wait for slow clients, and a full
-queue stops its accept thread for ten seconds.  :mod:`espm.manager` accepts, :mod:`espm.exchange`
-takes a connection from step to step, :mod:`espm.workers` has the threads, and :mod:`espm.answers`
-writes.  They use cheroot's private names (``_selector``, ``_from_server_socket``,
-``_connections``), hence the bound on its version and ``tests/api/test_server_slow.py``.
+queue stops its accept thread for ten seconds.  :mod:`~espm.server.manager` accepts,
+:mod:`~espm.server.exchange` takes a connection from step to step, :mod:`~espm.server.workers` has
+the threads, and :mod:`~espm.server.answers` writes.  They use cheroot's private names
+(``_selector``, ``_from_server_socket``, ``_connections``), hence the bound on its version and
+``tests/api/test_server_slow.py``.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot.wsgi import Server as CherootServer
 
-from espm.answers import Gateway
-from espm.framing import Refused
-from espm.manager import Manager
-from espm.peers import Peers, Throttle
-from espm.workers import Pool
+from espm.server.answers import Gateway
+from espm.server.framing import Refused
+from espm.server.manager import Manager
+from espm.server.peers import Peers, Throttle
+from espm.server.workers import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from espm.exchange import Connection
-    from espm.tls import Adapter
+    from espm.server.exchange import Connection
+    from espm.server.tls import Adapter
 
 log = logging.getLogger(__name__)
 

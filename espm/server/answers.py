@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cheroot.server import HTTPRequest
 from cheroot.wsgi import Gateway_10
 
-from espm import framing
-from espm.framing import Refused
+from espm.server import framing
+from espm.server.framing import Refused
 
 if TYPE_CHECKING:
     import socket
@@ -66,7 +66,7 @@ class Writer:
 
 
 class Request(HTTPRequest):
-    """A request that came complete and was parsed by :mod:`espm.framing`."""
+    """A request that came complete and was parsed by :mod:`espm.server.framing`."""
 
     def parse_request(self) -> None:
         """Take over what the connection has parsed."""

@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from espm import configspec
-from espm.configfile import Faults, hold_to, parse, read
-from espm.configguard import certname, guard, readable
+from espm.config import spec as configspec
+from espm.config.file import Faults, hold_to, parse, read
+from espm.config.guard import certname, guard, readable
 from espm.errors import ConfigError
 from espm.model import Limits, Platform, PuppetAccess
 

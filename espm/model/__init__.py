@@ -1,0 +1,56 @@
+"""The values that flow through espm: frozen, and ignorant of HTTP, SQL and Puppet's programs.
+
+``certname``
+    the one rule for names
+``classification``
+    what is said of a node, and what Puppet has to offer
+``life``
+    nodes, certificates and intents, with a picture of their states
+``platform``
+    who calls us, and how we call Puppet
+"""
+
+from espm.model.certname import CERTNAME_LENGTH, Certname
+from espm.model.classification import (
+    Catalogable,
+    Catalogue,
+    Classification,
+    ClassParameter,
+    Group,
+    Json,
+    PuppetClass,
+)
+from espm.model.life import (
+    Certificate,
+    CertificateState,
+    Intent,
+    IntentKind,
+    Issued,
+    KeyMaker,
+    Node,
+    NodeState,
+)
+from espm.model.platform import Limits, Platform, PuppetAccess
+
+__all__ = [
+    "CERTNAME_LENGTH",
+    "Catalogable",
+    "Catalogue",
+    "Certificate",
+    "CertificateState",
+    "Certname",
+    "ClassParameter",
+    "Classification",
+    "Group",
+    "Intent",
+    "IntentKind",
+    "Issued",
+    "Json",
+    "KeyMaker",
+    "Limits",
+    "Node",
+    "NodeState",
+    "Platform",
+    "PuppetAccess",
+    "PuppetClass",
+]

@@ -1,0 +1,140 @@
+"""Nodes, their certificates, and what espm set out to do with them.
+
+A node::
+
+                  POST               all done                DELETE                 proved
+    (no row) ───────────> adding ───────────────> active ───────────────> deleting ───────> deleted
+                            │                                                ^
+                            └── it failed, or espm died: the same way back ──┘ ───────────> undone
+
+A certificate::
+
+                key known             signed               revoking             seen in the CRL
+    (no row) ──────────────> ordered ───────────> valid ──────────────> revoking ───────> revoked
+                                │
+                                └── never signed ──────────────────────────────────────> void
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from espm.model.certname import Certname
+    from espm.model.classification import Classification, Json
+
+
+class NodeState(StrEnum):
+    """Where a node is in its life; the picture is above."""
+
+    ADDING = "adding"
+    ACTIVE = "active"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A row of the ledger: one life of one certname.
+
+    :ivar generation: grows with every node ever added; tells two lives of one name apart.
+    :ivar version: grows with every change of the classification.
+    """
+
+    generation: int
+    certname: Certname
+    platform: str
+    state: NodeState
+    version: int
+    classification: Classification
+    created: datetime
+    updated: datetime
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of this generation and version, quoted."""
+        return f'"{self.generation}.{self.version}"'
+
+
+class CertificateState(StrEnum):
+    """Where a certificate is in its life; the picture is above."""
+
+    ORDERED = "ordered"
+    VALID = "valid"
+    REVOKING = "revoking"
+    REVOKED = "revoked"
+    VOID = "void"
+
+
+class KeyMaker(StrEnum):
+    """Who made the private key, and so whether a lost answer can be made good.
+
+    espm itself; the node, whose CSR the platform sent; or the agent, which submitted its CSR to
+    the CA without us.
+    """
+
+    ESPM = "espm"
+    NODE = "node"
+    AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate as the CA gave it.
+
+    :ivar serial: the serial number.
+    :ivar fingerprint: SHA-256 of the DER, lower-case hex.
+    :ivar key_sha256: SHA-256 of the DER SubjectPublicKeyInfo, lower-case hex.
+    """
+
+    pem: str
+    serial: int
+    fingerprint: str
+    key_sha256: str
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate we ordered, as the ledger knows it; *issued* is None until it is signed."""
+
+    ident: int
+    generation: int
+    key_sha256: str
+    key_maker: KeyMaker
+    state: CertificateState
+    issued: Issued | None = None
+
+
+class IntentKind(StrEnum):
+    """What espm set out to do."""
+
+    ADD = "add"
+    CHANGE = "change"
+    ISSUE = "issue"
+    REVOKE = "revoke"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A durable note of something begun; open until its last outside effect is done.
+
+    :ivar payload: what carrying it on needs beyond the node (a new classification, say).
+    :ivar attempts: how often it was tried and left.
+    :ivar last_error: why it was left the last time, safe to show to the platform.
+    """
+
+    ident: str
+    generation: int
+    kind: IntentKind
+    payload: Mapping[str, Json] = field(default_factory=dict)
+    attempts: int = 0
+    last_error: str | None = None

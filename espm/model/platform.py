@@ -1,0 +1,52 @@
+"""Who calls us, and how we call Puppet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a platform may do; each a tuple of globs, ``networks`` of CIDRs.
+
+    ``*`` as a network means every address.
+    """
+
+    certnames: tuple[str, ...] = ("*",)
+    groups: tuple[str, ...] = ("*",)
+    classes: tuple[str, ...] = ("*",)
+    environments: tuple[str, ...] = ("production",)
+    networks: tuple[str, ...] = ("*",)
+    extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A cloud platform that may call us.
+
+    :ivar psk_sha256: the SHA-256 digests (lower-case hex) of its one or two preshared keys.
+    """
+
+    name: str
+    psk_sha256: tuple[str, ...] = field(repr=False, default=())
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class PuppetAccess:
+    """How espm reaches Puppet over HTTPS.
+
+    :ivar url: the compile server, ``https://host:8140``.
+    :ivar ca_url: the CA server; often the same.
+    :ivar certificate: path of espm's own client certificate (PEM).
+    :ivar private_key: path of its key (PEM).
+    :ivar ca_file: path of the CA bundle that vouches for Puppet's servers (PEM).
+    :ivar timeout: seconds that one call may take as a whole.
+    """
+
+    url: str
+    ca_url: str
+    certificate: str
+    private_key: str
+    ca_file: str
+    timeout: float = 60.0

@@ -1,0 +1,42 @@
+"""What espm's use cases need from outside, as Protocols; adapters fulfil them.
+
+Each says what it raises, what is idempotent and what is guaranteed.  One suite of contract
+tests (``tests/contract``) holds every adapter and every double to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from espm.ports.ca import CertificateAuthority
+from espm.ports.enc import ClassCatalogue, Classifier, Rebuildable, Rebuilt, Reloadable
+from espm.ports.ledger import Ledger
+
+__all__ = [
+    "CertificateAuthority",
+    "ClassCatalogue",
+    "Classifier",
+    "Ledger",
+    "Ports",
+    "Rebuildable",
+    "Rebuilt",
+    "Reloadable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that the use cases need from outside.
+
+    :ivar reserved: certnames that are never a node's: the servers' and espm's own.
+    :ivar check_classes: whether unknown classes and parameters are refused.
+    :ivar key_type: ``ec`` or ``rsa``, for the keys that espm makes.
+    """
+
+    ledger: Ledger
+    classifier: Classifier
+    catalogue: ClassCatalogue
+    ca: CertificateAuthority
+    reserved: frozenset[str] = frozenset()
+    check_classes: bool = True
+    key_type: str = "ec"

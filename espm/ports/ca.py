@@ -1,0 +1,65 @@
+"""What we need of Puppet's CA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from espm.model import Certname
+
+
+class CertificateAuthority(Protocol):
+    """The Puppet CA, whichever way we reach it.
+
+    Every method raises :exc:`~espm.errors.BackendUnavailable` when the CA does not answer in
+    time or not sensibly, and :exc:`~espm.errors.BackendRefused` when it says no; other errors
+    are named where they occur.  PEM is bytes.
+    """
+
+    def version(self) -> str:
+        """Return the version of the server that runs the CA, for example ``7.9.5``."""
+
+    def certificate(self, certname: Certname) -> bytes | None:
+        """Return the certificate the CA holds for *certname*, valid or revoked, if any."""
+
+    def request(self, certname: Certname) -> bytes | None:
+        """Return the CSR of *certname* that waits at the CA, if any."""
+
+    def submit(self, certname: Certname, csr: bytes) -> None:
+        """Hand in *csr* as an agent would.
+
+        :raises espm.errors.CsrPending: a CSR of that name waits already.
+        :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
+        """
+
+    def sign(self, certname: Certname) -> bytes:
+        """Have the CSR that waits signed and return the certificate.
+
+        Fine when the CA has signed it meanwhile (autosign).
+
+        :raises espm.errors.CsrUnknown: no CSR waits and no certificate exists.
+        """
+
+    def withdraw(self, certname: Certname) -> None:
+        """Remove the CSR of *certname* that waits.  Idempotent.
+
+        Call it only when the CA holds no certificate of that name.
+        """
+
+    def revoke(self, certname: Certname) -> None:
+        """Revoke the certificate the CA holds for *certname*; the file stays.
+
+        Idempotent; fine when there is none.  Says nothing about the CRL: look there.
+        """
+
+    def clean(self, certname: Certname) -> None:
+        """Remove certificate and CSR of *certname* from the CA, so that the name is free.
+
+        Idempotent.  Call it only after the revocation was seen in the CRL.
+        """
+
+    def crl(self) -> bytes:
+        """Return the CRLs (concatenated PEM) that nodes and servers are given."""
+
+    def bundle(self) -> bytes:
+        """Return the CA certificates (concatenated PEM) that a node must trust."""

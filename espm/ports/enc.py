@@ -1,0 +1,96 @@
+"""What we need of Puppet's ENC, and of Puppet as the one who knows the classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from espm.model import Catalogable, Catalogue, Certname, Classification, Group, Node
+
+
+class Classifier(Protocol):
+    """Puppet's ENC, as far as it concerns our nodes.
+
+    Every method raises :exc:`~espm.errors.BackendUnavailable` or
+    :exc:`~espm.errors.BackendRefused` when the ENC lets us down.
+    """
+
+    def groups(self) -> Sequence[Group]:
+        """Return the groups of the ENC, ordered by name."""
+
+    def resolve(self, classification: Classification) -> Catalogable:
+        """Return what Puppet would be told: groups and node merged.
+
+        :raises espm.errors.InvalidClassification: unknown groups, or groups that contradict
+            each other.
+        """
+
+    def knows(self, certname: Certname) -> bool:
+        """Return whether somebody but us classifies *certname*."""
+
+    def classify(self, node: Node) -> None:
+        """Put the node's classification in force.
+
+        Idempotent; does nothing when a later generation or version, or the withholding of this
+        generation, is in force.
+        """
+
+    def withhold(self, node: Node) -> None:
+        """Make Puppet refuse every catalog of the node.  Idempotent; nothing brings it back."""
+
+    def forget(self, node: Node) -> None:
+        """Take away all that was said of the node.  Idempotent; spares later generations."""
+
+    def ping(self) -> None:
+        """Return when the ENC can be written."""
+
+
+@runtime_checkable
+class Reloadable(Protocol):
+    """A classifier whose groups come from a file of ours."""
+
+    def reload(
+        self, nodes: Iterable[Node], check: Callable[[Catalogable], Sequence[str]] | None
+    ) -> None:
+        """Read the groups anew and write the documents of *nodes* that change.
+
+        :param check: says what Puppet does not have of what a group makes of a node.
+        :raises espm.errors.GroupsError: all that is wrong; the old groups stay in force.
+        """
+
+
+class Rebuilt(Protocol):
+    """What a rebuild did, as certnames.
+
+    :ivar written: documents that were not as the ledger says.
+    :ivar orphans: documents that no live node explains; they are still there.
+    """
+
+    @property
+    def written(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
+
+    @property
+    def orphans(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
+
+
+@runtime_checkable
+class Rebuildable(Protocol):
+    """A classifier that keeps documents which the ledger can make anew."""
+
+    def rebuild(self, nodes: Iterable[Node]) -> Rebuilt:
+        """Write the documents of *nodes* where they differ; report those of nobody."""
+
+
+class ClassCatalogue(Protocol):
+    """The classes that Puppet has."""
+
+    def classes(self, environment: str, *, max_age: float | None = None) -> Catalogue:
+        """Return the classes of *environment*, at most *max_age* seconds old.
+
+        None leaves the age to the configuration; 0 looks afresh.
+
+        :raises espm.errors.EnvironmentUnknown: Puppet has no such environment.
+        :raises espm.errors.BackendUnavailable: Puppet can't be asked.
+        """

@@ -1,0 +1,132 @@
+"""What we need of our own memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from espm.model import IntentKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from espm.model import (
+        Certificate,
+        CertificateState,
+        Certname,
+        Classification,
+        Intent,
+        Issued,
+        Json,
+        KeyMaker,
+        Node,
+        NodeState,
+    )
+
+
+class Ledger(Protocol):
+    """What espm did and set out to do; the only durable truth of its own.
+
+    Every method is one transaction, durable when it returns, and raises
+    :exc:`~espm.errors.BackendUnavailable` when the database is away, full or broken; then
+    nothing of it happened.  States change by compare-and-swap.
+
+    Open intents are *claimed* (a thread works on them) or *left*.  A claim that outlives its
+    lease counts as left.
+    """
+
+    def reserve(
+        self, certname: Certname, platform: str, classification: Classification, *, request_id: str
+    ) -> tuple[Node, Intent]:
+        """Begin the life of a node: a row in state adding with a claimed ADD intent.
+
+        :raises espm.errors.CertnameTaken: a live node of that name exists.
+        :raises espm.errors.NodeBusy: the *same* platform's node of that name is being deleted.
+        """
+
+    def node(self, platform: str, certname: Certname) -> Node:
+        """Return the platform's live node of that name (adding, active or deleting).
+
+        :raises espm.errors.NodeUnknown: it has none.
+        """
+
+    def was_deleted(self, platform: str, certname: Certname) -> bool:
+        """Return whether the platform's last finished life of that name ended as deleted."""
+
+    def page(
+        self, platform: str, *, state: NodeState | None, after: Certname | None, limit: int
+    ) -> Sequence[Node]:
+        """Return up to *limit* live nodes of the platform, by name, behind *after*."""
+
+    def nodes(self) -> Iterable[Node]:
+        """Return every live node of every platform."""
+
+    def begin(
+        self,
+        node: Node,
+        kind: IntentKind,
+        payload: Mapping[str, Json] | None = None,
+        *,
+        request_id: str,
+    ) -> Intent:
+        """Open and claim an intent on a live node.
+
+        CHANGE needs an active node with no claimed or left CHANGE; ISSUE and REVOKE need an
+        active node with no claimed or left ISSUE or REVOKE.  DELETE needs a node without any
+        claimed intent; it moves the node to deleting and closes every left intent as
+        superseded by it.
+
+        :raises espm.errors.NodeBusy: an open intent or the node's state is in the way.
+        :raises espm.errors.VersionMismatch: the node is not at *node*'s generation and version
+            any more.
+        """
+
+    def condemn(self, intent: Intent) -> Node:
+        """Move the node of a claimed ADD from adding to deleting.  Idempotent."""
+
+    def activate(self, intent: Intent) -> Node:
+        """Move the node of a claimed ADD from adding to active and close the intent."""
+
+    def change(self, intent: Intent, classification: Classification, version: int) -> Node:
+        """Give the node of a claimed CHANGE its classification and version; close the intent."""
+
+    def close(self, intent: Intent) -> None:
+        """Close a claimed intent whose last outside effect is done (or undone).  Idempotent."""
+
+    def bury(self, intent: Intent) -> None:
+        """End the life of a node in deleting and close the intent.
+
+        The node becomes deleted; under an ADD intent, undone.  Idempotent.
+        """
+
+    def leave(self, intent: Intent, error: str) -> None:
+        """Give up the claim, keeping the intent open for a later attempt, with *error* on it."""
+
+    def claim_left(
+        self, node: Node | None = None, kinds: Collection[IntentKind] = tuple(IntentKind)
+    ) -> Sequence[tuple[Node, Intent]]:
+        """Claim every intent of *kinds* that is left (of *node* only, if given), oldest first.
+
+        Returns them with their nodes.
+        """
+
+    def order(self, intent: Intent, key_sha256: str, key_maker: KeyMaker) -> Certificate:
+        """Note the public key of a certificate before the CA hears of it.
+
+        :raises espm.errors.CertificateExists: the node has one that is ordered, valid or being
+            revoked.
+        """
+
+    def record(self, certificate: Certificate, issued: Issued) -> Certificate:
+        """Note what the CA issued: ordered becomes valid."""
+
+    def mark(self, certificate: Certificate, state: CertificateState) -> Certificate:
+        """Move a certificate on to *state*.  Idempotent; never backwards."""
+
+    def certificate(self, node: Node) -> Certificate | None:
+        """Return the node's latest certificate that is not void, if any."""
+
+    def certificates(self, node: Node) -> Sequence[Certificate]:
+        """Return the node's certificates that are ordered, valid or being revoked."""
+
+    def ping(self) -> None:
+        """Return when the ledger can be written."""

@@ -1,0 +1,15 @@
+"""The HTTPS server: cheroot's, with connections that cost no thread while they are quiet.
+
+``tls``
+    contexts and cheroot's way to them
+``connections``
+    the server and its limits
+``manager``, ``lobby``, ``peers``
+    who is let in, and where the quiet ones wait
+``exchange``
+    one connection: handshake, head, body, answer, each with its deadline
+``framing``
+    what is a request, and what is refused before anybody sees it
+``answers``, ``workers``
+    how a complete request reaches the application, and its answer the client
+"""
