@@ -64,9 +64,11 @@ def _unknown_parameters(puppet_class: PuppetClass, parameters: Iterable[str]) ->
 
 
 def _missing(puppet_class: PuppetClass, parameters: Mapping[str, Json]) -> Iterator[str]:
-    for parameter in puppet_class.parameters:
-        if parameter.required and parameter.name not in parameters:
-            yield (
-                f"class '{puppet_class.name}' needs a value for '{parameter.name}'; "
-                "Hiera may bind it"
-            )
+    """Say it once for a class: one with data of its own has dozens of such parameters."""
+    wanted = [each.name for each in puppet_class.parameters if each.required]
+    missing = [f"'{name}'" for name in wanted if name not in parameters]
+    if missing:
+        yield (
+            f"class '{puppet_class.name}' has no default for {', '.join(missing)}; "
+            "Hiera or the module's own data may have one"
+        )

@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from espm.config import Config
+    from espm.ledger import LedgerLock
     from espm.ports import Ports
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a claim on an intent stands.  The ledger's lock already tells that its holder is
 #: alive, so this only has to outlast the slowest operation.
-LEASE = 3600.0
+LEASE = 900.0
 
 
 def serve(path: Path) -> None:
@@ -51,19 +52,19 @@ def serve(path: Path) -> None:
     log.configure()
     config = configuration.load(path)
     with ExitStack() as stack:
-        stack.enter_context(ledger.lock(config.ledger_url))
+        lock = stack.enter_context(ledger.lock(config.ledger_url))
         store = stack.enter_context(ledger.open_ledger(config.ledger_url, lease=LEASE))
         if orphans := store.orphan():
             logger.info("%d operations were under way when espm ended the last time", orphans)
         ports = build_ports(config, store)
         reload.groups(ports, check=False)
-        Daemon(config, ports).run()
+        Daemon(config, ports, lock).run()
 
 
 class Daemon:
     """A configured espm, from the first ENGINE line to the last."""
 
-    def __init__(self, config: Config, ports: Ports) -> None:
+    def __init__(self, config: Config, ports: Ports, lock: LedgerLock) -> None:
         self._config = config
         self._ports = ports
         self._keyring = Keyring(config.platforms)
@@ -74,7 +75,7 @@ class Daemon:
         )
         handlers = Handlers(
             ports,
-            Readiness(ports),
+            Readiness(ports, confirm=lock.confirm),
             {"ca": config.ca_backend, "classifier": config.classifier_backend},
         )
         gate = Gate(max(1, limits.threads // 4))

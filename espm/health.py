@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 
 
 class Readiness:
-    """Asks the ports whether they work, at most once in *max_age* seconds."""
+    """Asks the ports whether they work, at most once in *max_age* seconds.
 
-    def __init__(self, ports: Ports, *, max_age: float = 5.0) -> None:
+    :param confirm: raises when the ledger is not ours alone any more.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        confirm: Callable[[], None] = lambda: None,
+        max_age: float = 5.0,
+    ) -> None:
         self._ports = ports
+        self._confirm = confirm
         self._max_age = max_age
         self._lock = threading.Lock()
         self._reasons: Mapping[str, str | None] = {}
@@ -34,7 +44,7 @@ class Readiness:
         with self._lock:
             if time.monotonic() - self._asked > self._max_age:
                 self._reasons = {
-                    "ledger": _reason(self._ports.ledger.ping),
+                    "ledger": _reason(self._confirm) or _reason(self._ports.ledger.ping),
                     "enc": _reason(self._ports.classifier.ping),
                     "ca": _reason(self._look_at_ca),
                 }

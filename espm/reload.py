@@ -55,7 +55,9 @@ def groups(ports: Ports, *, check: bool = True) -> None:
     if not isinstance(ports.classifier, Reloadable):
         return
     unknown = _unknown(ports) if check and ports.check_classes else None
-    ports.classifier.reload(ports.ledger.nodes(), unknown)
+    done = ports.classifier.reload(ports.ledger.nodes(), unknown)
+    for name in done.orphans:
+        log.error("the ENC has a document for %s, of which the ledger knows nothing", name)
 
 
 def say_unknown_classes(ports: Ports) -> None:

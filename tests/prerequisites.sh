@@ -15,7 +15,7 @@ usage() {
 
 base="puppetserver puppet-agent python3-venv curl openssl"
 modules="stdlib concat ntp apache mysql"
-more="postgresql"
+more="postgresql busybox"
 more_modules="apt firewall haproxy inifile mongodb postgresql rabbitmq rsync tftp vcsrepo xinetd"
 # The modules of OpenStack have hundreds of classes: what a large site looks like.
 others="aboe-chrony arioch-redis camptocamp-postfix camptocamp-systemd rodjek-logrotate
@@ -54,7 +54,7 @@ if [ "$(id -u)" -eq 0 ]; then
 elif command -v sudo >/dev/null; then
     as_root="sudo"
 else
-    echo "$0: these packages are missing and only root can install them:$missing" >&2
+    echo "$0: these packages are missing, and installing them needs root or sudo:$missing" >&2
     exit 1
 fi
 
@@ -81,6 +81,7 @@ for name in puppetserver puppet postgresql; do
     [ -e "/lib/systemd/system/$name.service" ] || new_services="$new_services $name"
 done
 
+echo "installing Debian packages:$missing" | fold -s -w 98
 apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends"
 $apt update >"$log" 2>&1 || true # an old list may do; the next step tells
 for name in $missing; do

@@ -18,7 +18,7 @@ from espm.classifier.fallback import Fallback
 from espm.classifier.merge import merge
 from espm.classifier.render import body
 from espm.classifier.stamp import Stamp, State
-from espm.errors import BackendUnavailable, ConfigError
+from espm.errors import BackendRefused, BackendUnavailable, ConfigError
 from espm.model import NodeState
 from espm.names import environment_fault
 
@@ -129,9 +129,16 @@ class BuiltinClassifier:
         """Publish the node's document, unless a later one is in force.
 
         :raises espm.errors.InvalidClassification: as :meth:`resolve`.
+        :raises espm.errors.BackendRefused: a later life of the name is in force.
         """
         with self._lock:
             self._publish(node, self._groups)
+            if self._documents.is_later(node.certname, node.generation):
+                msg = (
+                    "the ENC has a document of a later node of this name than the ledger knows; "
+                    "the ledger may be an old copy: run 'espm check'"
+                )
+                raise BackendRefused(msg)
             self._remember(node)
 
     def withhold(self, node: Node) -> None:
@@ -161,7 +168,7 @@ class BuiltinClassifier:
         :raises espm.errors.ConfigError: the file can't be read or is wrong (GroupsError).
         """
         groups = groups_file.read(self._path)
-        fit.require(groups, (), self._environment, check)
+        fit.require(fit.unknown(groups, self._environment, check))
         self._groups = groups
 
     def reload(self, nodes: Iterable[Node], check: Check | None = None) -> Rebuilt:
@@ -178,9 +185,11 @@ class BuiltinClassifier:
         :raises espm.errors.ConfigError: the file can't be read.
         """
         groups = groups_file.read(self._path)
+        # Puppet is asked before the lock is taken: nobody waits for it to classify a node.
+        unknown = fit.unknown(groups, self._environment, check)
         with self._lock:
             live = self._newest(nodes)
-            fit.require(groups, live.values(), self._environment, check)
+            fit.require([*unknown, *fit.misfits(groups, live.values(), self._environment)])
             self._groups = groups
             return self._rewrite(live, force=False)
 

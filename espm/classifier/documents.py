@@ -81,6 +81,12 @@ class Documents:
             names = (file.removesuffix(".json") for file in opened.files() if _is_ours(file))
             return {name: _stamp(opened.read(_file(name))) for name in sorted(names)}
 
+    def is_later(self, name: str, generation: int) -> bool:
+        """Return whether the document in force is of a later generation."""
+        with translated(), self._directory.locked() as opened:
+            in_force = _stamp(opened.read(_file(name)))
+            return in_force is not None and in_force.generation > generation
+
     def has(self, name: str) -> bool:
         """Return whether there is a document of that name, of whatever kind."""
         with translated(), self._directory.locked() as opened:

@@ -22,31 +22,40 @@ if TYPE_CHECKING:
 Check: TypeAlias = "Callable[[Catalogable], Sequence[str]]"
 
 
-def require(
-    groups: Mapping[str, Group], nodes: Iterable[Node], environment: str, check: Check | None
-) -> None:
-    """Return when the groups fit.
+def unknown(groups: Mapping[str, Group], environment: str, check: Check | None) -> list[str]:
+    """Return what Puppet does not have of the groups; asks Puppet, which may take seconds.
+
+    :param environment: the one for groups that name none.
+    :param check: what to ask about the code; None asks nothing.
+    """
+    if check is None:
+        return []
+    return [
+        f"group '{name}': {fault}"
+        for name in groups
+        for fault in check(merge(Classification(groups=(name,)), groups, environment))
+    ]
+
+
+def misfits(groups: Mapping[str, Group], nodes: Iterable[Node], environment: str) -> list[str]:
+    """Return which nodes the groups do not fit: a group is gone, or groups contradict each other.
 
     :param nodes: live nodes; those being deleted don't count, for nothing is said of them.
-    :param environment: the one for nodes for which nobody names one.
-    :param check: what to ask about the code; None asks nothing.
-    :raises espm.errors.GroupsError: a node's group is gone, a node's groups contradict each
-        other, or *check* found something.
     """
-    faults = [f for name in groups if check for f in _unknown(name, groups, environment, check)]
-    for node in nodes:
-        if node.state is not NodeState.DELETING:
-            faults += _contradictions(node, groups, environment)
+    living = (node for node in nodes if node.state is not NodeState.DELETING)
+    return [fault for node in living for fault in _misfit(node, groups, environment)]
+
+
+def require(faults: list[str]) -> None:
+    """Return when there are no *faults*.
+
+    :raises espm.errors.GroupsError: with all of them.
+    """
     if faults:
         raise GroupsError(faults)
 
 
-def _unknown(name: str, groups: Mapping[str, Group], environment: str, check: Check) -> list[str]:
-    alone = merge(Classification(groups=(name,)), groups, environment)
-    return [f"group '{name}': {fault}" for fault in check(alone)]
-
-
-def _contradictions(node: Node, groups: Mapping[str, Group], environment: str) -> list[str]:
+def _misfit(node: Node, groups: Mapping[str, Group], environment: str) -> list[str]:
     try:
         body(merge(node.classification, groups, environment))
     except InvalidClassification as exc:

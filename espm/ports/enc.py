@@ -33,8 +33,10 @@ class Classifier(Protocol):
     def classify(self, node: Node) -> None:
         """Put the node's classification in force.
 
-        Idempotent; does nothing when a later generation or version, or the withholding of this
-        generation, is in force.
+        Idempotent; does nothing when a later version, or the withholding of this generation, is
+        in force.
+
+        :raises espm.errors.BackendRefused: a later generation is in force.
         """
 
     def withhold(self, node: Node) -> None:
@@ -45,20 +47,6 @@ class Classifier(Protocol):
 
     def ping(self) -> None:
         """Return when the ENC can be written."""
-
-
-@runtime_checkable
-class Reloadable(Protocol):
-    """A classifier whose groups come from a file of ours."""
-
-    def reload(
-        self, nodes: Iterable[Node], check: Callable[[Catalogable], Sequence[str]] | None
-    ) -> None:
-        """Read the groups anew and write the documents of *nodes* that change.
-
-        :param check: says what Puppet does not have of what a group makes of a node.
-        :raises espm.errors.GroupsError: all that is wrong; the old groups stay in force.
-        """
 
 
 class Rebuilt(Protocol):
@@ -73,6 +61,20 @@ class Rebuilt(Protocol):
 
     @property
     def orphans(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
+
+
+@runtime_checkable
+class Reloadable(Protocol):
+    """A classifier whose groups come from a file of ours."""
+
+    def reload(
+        self, nodes: Iterable[Node], check: Callable[[Catalogable], Sequence[str]] | None
+    ) -> Rebuilt:
+        """Read the groups anew and write the documents of *nodes* that change.
+
+        :param check: says what Puppet does not have of what a group makes of a node.
+        :raises espm.errors.GroupsError: all that is wrong; the old groups stay in force.
+        """
 
 
 @runtime_checkable

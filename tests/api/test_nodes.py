@@ -427,3 +427,13 @@ def test_a_left_deletion_is_carried_on_by_recovery(espm: Espm, cloud: Client) ->
     assert cloud.get(PATH).status_code == 404
     assert NAME not in espm.ca.issued
     assert espm.ledger.was_deleted("cloud", Certname(NAME))
+
+
+def test_an_old_ledger_beside_newer_documents_is_told(espm: Espm, cloud: Client) -> None:
+    """A document of a later life than the ledger knows is an error, not a silent 201."""
+    stale = '{"espm": {"generation": 99, "version": 1, "state": "present"},\n"classes": {}}\n'
+    (espm.enc / f"{NAME}.json").write_text(stale)
+
+    assert slug(cloud.add(NAME, certificate={})) == "backend-refused"
+    assert espm.document(NAME) == stale
+    assert NAME not in espm.ca.issued

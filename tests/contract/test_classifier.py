@@ -10,7 +10,7 @@ import pytest
 
 from espm.classifier.builtin import BuiltinClassifier
 from espm.classifier.directory import prepare
-from espm.errors import InvalidClassification
+from espm.errors import BackendRefused, InvalidClassification
 from espm.model import Catalogable, Certname, Classification, Node, NodeState
 
 if TYPE_CHECKING:
@@ -109,9 +109,11 @@ def test_what_nobody_else_classifies_is_not_known(subject: Subject) -> None:
 
 
 def test_classifying_is_idempotent_and_only_goes_forward(subject: Subject) -> None:
-    """A late writer of an earlier version or generation changes nothing."""
-    for each in (version(2), version(2), version(1), version(9, generation=4)):
+    """A late writer of an earlier version changes nothing; one of an earlier life is told so."""
+    for each in (version(2), version(2), version(1)):
         subject.classifier.classify(each)
+    with pytest.raises(BackendRefused):
+        subject.classifier.classify(version(9, generation=4))
 
     assert subject.told("web1") == "v2"
 

@@ -33,7 +33,7 @@ def test_a_required_parameter_without_a_value_is_a_warning() -> None:
     """Hiera may bind it, which only Puppet can know."""
     assert check({"apache": {}}, HAVE) == (
         [],
-        ["class 'apache' needs a value for 'user'; Hiera may bind it"],
+        ["class 'apache' has no default for 'user'; Hiera or the module's own data may have one"],
     )
 
 
