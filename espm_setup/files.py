@@ -46,6 +46,18 @@ class Owner:
         """User, group and mode of a file that everybody may read."""
         return (0 if self.privileged else self.uid, self.gid, 0o644)
 
+    def reads(self, path: Path) -> bool:
+        """Return whether this user may read the file at *path*, by owner, group and mode."""
+        groups = os.getgrouplist(self.name, self.gid)
+
+        def may(place: Path, bit: int) -> bool:
+            status = place.stat()
+            shift = 6 if status.st_uid == self.uid else 3 if status.st_gid in groups else 0
+            return bool(status.st_mode >> shift & bit)
+
+        path = path.resolve()
+        return self.uid == 0 or (all(may(each, 1) for each in path.parents) and may(path, 4))
+
     @property
     def _other(self) -> bool:
         return self.privileged and self.uid != 0

@@ -178,8 +178,10 @@ def _reload(server: Server) -> None:
 def _reload_again(server: Server) -> None:
     try:
         _reload(server)
-    except SetupError:
-        log.exception("reload Puppet Server by hand: it may still use the files as changed")
+    except SetupError as exc:
+        log.error(  # noqa: TRY400 - for people
+            "espm_setup: reload Puppet Server by hand, it may still use the changed files: %s", exc
+        )
 
 
 def _edit(path: Path, change: Callable[[str], str]) -> Edit:

@@ -117,7 +117,7 @@ def _files(plan: Plan, args: argparse.Namespace, owner: files.Owner, undo: Undo)
         _create(layout.ca_file, plan.ca_file.read_bytes(), owner.public, undo)
     if not layout.groups.exists():
         _create(layout.groups, plans.GROUPS.encode(), owner.public, undo)
-    _create(layout.ini, plans.ini(plan, args).encode(), owner.secret, undo)
+    _create(layout.ini, plans.ini(plan, args, owner).encode(), owner.secret, undo)
 
 
 def _create(path: Path, data: bytes, rights: tuple[int, int, int], undo: Undo) -> None:

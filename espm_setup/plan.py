@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from espm.x509 import Key
+    from espm_setup.files import Owner
     from espm_setup.layout import Layout
     from espm_setup.puppet import Puppet
 
@@ -82,8 +83,8 @@ def make(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> Plan
     )
 
 
-def ini(plan: Plan, args: argparse.Namespace) -> str:
-    """Return the text of the configuration file."""
+def ini(plan: Plan, args: argparse.Namespace, owner: Owner) -> str:
+    """Return the text of the configuration file that *owner*'s espm will read."""
     layout = plan.layout
     sections: dict[str, dict[str, object]] = {
         "server": {
@@ -95,7 +96,7 @@ def ini(plan: Plan, args: argparse.Namespace) -> str:
         f"[{args.platform}]": {"psk_sha256": [sha256(plan.psk.encode()).hexdigest()]},
         "ledger": {"url": layout.ledger_url},
         "puppet": _puppet_section(plan),
-        "ca": _ca_section(plan, args),
+        "ca": _ca_section(plan, args, owner),
     }
     if args.ca == "puppetserver_ca":
         sections["puppetserver_ca"] = _command_section(plan)
@@ -129,10 +130,12 @@ def _puppet_section(plan: Plan) -> dict[str, object]:
     }
 
 
-def _ca_section(plan: Plan, args: argparse.Namespace) -> dict[str, object]:
+def _ca_section(plan: Plan, args: argparse.Namespace, owner: Owner) -> dict[str, object]:
     section: dict[str, object] = {"backend": args.ca, "key_type": args.key_type}
-    if plan.puppet and plan.puppet.conf_d and (plan.puppet.conf_d / "ca.conf").is_file():
-        section["ca_conf"] = plan.puppet.conf_d / "ca.conf"
+    ca_conf = plan.puppet.conf_d / "ca.conf" if plan.puppet and plan.puppet.conf_d else None
+    # A packaged conf.d may be closed to all but Puppet Server's user.
+    if ca_conf and ca_conf.is_file() and owner.reads(ca_conf):
+        section["ca_conf"] = ca_conf
     if plan.puppet and plan.puppet.infra_crl:
         section["crl_file"] = plan.puppet.settings["cacrl"]
     return section

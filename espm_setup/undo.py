@@ -31,5 +31,5 @@ def undoing() -> Iterator[Callable[..., None]]:
 def _attempt(step: Callable[[], object]) -> None:
     try:
         step()
-    except Exception:
-        log.exception("could not undo everything")
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other steps are taken
+        log.error("espm_setup: could not undo everything: %s", error)  # noqa: TRY400 - for people

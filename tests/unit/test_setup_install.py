@@ -6,6 +6,8 @@ import json
 import re
 import stat
 from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,13 +22,13 @@ from espm.x509 import fingerprint, spki_pin
 from espm_setup import install, template
 from espm_setup.__main__ import main
 from espm_setup.errors import SetupError
+from espm_setup.files import Owner
 from espm_setup.hostnames import names_and_addresses
 from espm_setup.layout import Layout
 from espm_setup.options import parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Setup = Callable[..., int]
 
@@ -360,3 +362,22 @@ def test_every_value_is_read_back_as_it_was_written(value: str) -> None:
     read = ConfigObj(text.splitlines(), interpolation=False)["a"]
 
     assert (read["one"], read["many"], read["single"]) == (value, [value, "x"], [value])
+
+
+@pytest.mark.parametrize(
+    ("directory_mode", "file_mode", "readable"),
+    [(0o755, 0o644, True), (0o750, 0o644, False), (0o755, 0o640, False)],
+)
+def test_who_may_read_a_file_is_known_before_it_is_named_to_them(
+    directory_mode: int, file_mode: int, *, readable: bool
+) -> None:
+    """Every directory on the way counts, as it does for the kernel."""
+    stranger = Owner("nobody", 65534, 65534, privileged=True)
+    # Not one of pytest's directories, which are closed to strangers.
+    with TemporaryDirectory() as name:
+        place = Path(name)
+        (place / "ca.conf").write_text("")
+        (place / "ca.conf").chmod(file_mode)
+        place.chmod(directory_mode)
+
+        assert stranger.reads(place / "ca.conf") == readable
