@@ -17,19 +17,23 @@ from typing import TextIO
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 # A line break or an escape sequence in a value would let a caller forge lines or colour a
-# terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]|\n(?!  |Traceback)")
+# terminal.  The two separators of Unicode are line breaks to some readers.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Formatter(logging.Formatter):
     """``[21/Nov/2026:03:15:31] INFO espm.nodes req-1 added web1.example.com``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line (or, with a traceback, the lines) of *record*."""
+        """Return the line of *record*, with its traceback in indented lines below."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%d/%b/%Y:%H:%M:%S")
-        text = _CONTROL.sub(lambda found: repr(found.group())[1:-1], record.getMessage())
+        text = _plain(record.getMessage())
         line = f"[{when}] {record.levelname} {record.name} {request_id.get()} {text}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        # An exception may quote what others sent, so no line of it may look like one of ours.
+        traceback = self.formatException(record.exc_info).split("\n")
+        return "\n  ".join([line, *map(_plain, traceback)])
 
 
 class BusFormatter(logging.Formatter):
@@ -39,6 +43,11 @@ class BusFormatter(logging.Formatter):
         """Return the message, which CherryPy has stamped already."""
         text = record.getMessage()
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def _plain(text: str) -> str:
+    """Return *text* with its control characters written as escapes."""
+    return _CONTROL.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:

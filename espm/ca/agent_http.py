@@ -79,6 +79,19 @@ class AgentHttp:
         if reply.status == 400:
             raise _refusal(certname, reply.text)
 
+    def refuse_signed(self, certname: Certname) -> None:
+        """Return when the CA holds no certificate of that name.
+
+        To be called before a CSR is removed: the calls that do it remove a certificate as well,
+        and one that was signed meanwhile must not vanish unrevoked.  The API's DELETE
+        certificate_request, which spares it, has no rule in Puppet's auth.conf.
+
+        :raises espm.errors.CertnameTaken: it does.
+        """
+        if self.certificate(certname) is not None:
+            msg = f"the CA has signed the CSR for {certname} meanwhile"
+            raise CertnameTaken(msg)
+
     def crl(self) -> bytes:
         """Return the CRLs (concatenated PEM) that nodes and servers are given."""
         pem = self._served_crl() if self._crl_file is None else _read(self._crl_file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from espm.ca.agent_http import API, AgentHttp, http_and_crl
-from espm.errors import BackendRefused, BackendUnavailable, CertnameTaken, CsrUnknown
+from espm.errors import BackendRefused, BackendUnavailable, CsrUnknown
 from espm.puppet_http import Reply, UnexpectedAnswer
 
 if TYPE_CHECKING:
@@ -51,11 +51,7 @@ class HttpApi(AgentHttp):
 
     def withdraw(self, certname: Certname) -> None:
         """Remove the CSR of *certname* that waits."""
-        # The call removes a certificate as well; one that was signed meanwhile must not vanish
-        # unrevoked.  The API's DELETE certificate_request has no rule in Puppet's auth.conf.
-        if self.certificate(certname) is not None:
-            msg = f"the CA has signed the CSR for {certname} meanwhile"
-            raise CertnameTaken(msg)
+        self.refuse_signed(certname)
         self.clean(certname)
 
     def revoke(self, certname: Certname) -> None:

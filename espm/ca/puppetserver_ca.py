@@ -15,13 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from espm import command, x509
 from espm.ca.agent_http import AgentHttp, http_and_crl
-from espm.errors import (
-    BackendError,
-    BackendRefused,
-    BackendUnavailable,
-    CertnameTaken,
-    CsrUnknown,
-)
+from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +70,7 @@ class PuppetserverCa(AgentHttp):
 
     def withdraw(self, certname: Certname) -> None:
         """Remove the CSR of *certname* that waits."""
-        if self.certificate(certname) is not None:
-            msg = f"the CA has signed the CSR for {certname} meanwhile"
-            raise CertnameTaken(msg)
+        self.refuse_signed(certname)
         self.clean(certname)
 
     def revoke(self, certname: Certname) -> None:

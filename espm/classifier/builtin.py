@@ -16,6 +16,7 @@ from espm.classifier import groups as groups_file
 from espm.classifier.documents import Documents
 from espm.classifier.fallback import Fallback
 from espm.classifier.merge import merge
+from espm.classifier.recent import Recent
 from espm.classifier.render import body
 from espm.classifier.stamp import Stamp, State
 from espm.errors import BackendRefused, BackendUnavailable, ConfigError
@@ -44,9 +45,6 @@ environment = string(default="production")
 
 #: What follows the head of a tombstone; nothing prints it.
 TOMBSTONE = '"classes": {}, "parameters": {}}\n'
-
-#: How many nodes that were classified last are remembered; see :meth:`BuiltinClassifier.reload`.
-REMEMBERED = 1000
 
 
 class Rebuilt(NamedTuple):
@@ -105,7 +103,7 @@ class BuiltinClassifier:
         self._fallback = fallback
         self._groups: Mapping[str, Group] = {}
         self._lock = threading.Lock()
-        self._recent: dict[Certname, Node] = {}
+        self._recent = Recent()
 
     def groups(self) -> Sequence[Group]:
         """Return the groups of the groups file, ordered by name."""
@@ -139,18 +137,18 @@ class BuiltinClassifier:
                     "the ledger may be an old copy: run 'espm check'"
                 )
                 raise BackendRefused(msg)
-            self._remember(node)
+            self._recent.add(node)
 
     def withhold(self, node: Node) -> None:
         """Publish the node's tombstone, unless a later generation's document is in force."""
         with self._lock:
-            self._recent.pop(node.certname, None)
+            self._recent.drop(node)
             self._documents.publish(node.certname, _stamp(node, State.WITHHELD), TOMBSTONE)
 
     def forget(self, node: Node) -> None:
         """Remove the node's document, unless it is a later generation's."""
         with self._lock:
-            self._recent.pop(node.certname, None)
+            self._recent.drop(node)
             self._documents.forget(node.certname, node.generation)
 
     def ping(self) -> None:
@@ -188,7 +186,7 @@ class BuiltinClassifier:
         # Puppet is asked before the lock is taken: nobody waits for it to classify a node.
         unknown = fit.unknown(groups, self._environment, check)
         with self._lock:
-            live = self._newest(nodes)
+            live = self._recent.newest(nodes)
             fit.require([*unknown, *fit.misfits(groups, live.values(), self._environment)])
             self._groups = groups
             return self._rewrite(live, force=False)
@@ -213,14 +211,6 @@ class BuiltinClassifier:
         """Remove a document that no node explains.  Idempotent."""
         self._documents.remove(certname)
 
-    def _newest(self, nodes: Iterable[Node]) -> dict[Certname, Node]:
-        live = {node.certname: node for node in nodes}
-        for certname, node in self._recent.items():
-            known = live.get(certname)
-            if known is None or _age(known) < _age(node):
-                live[certname] = node
-        return live
-
     def _rewrite(self, live: Mapping[Certname, Node], *, force: bool) -> Rebuilt:
         existing = self._documents.stamps()
         written = [
@@ -238,16 +228,6 @@ class BuiltinClassifier:
             stamp = _stamp(node, State.PRESENT)
             content = body(merge(node.classification, groups, self._environment))
         return self._documents.publish(node.certname, stamp, content, force=force)
-
-    def _remember(self, node: Node) -> None:
-        self._recent.pop(node.certname, None)
-        self._recent[node.certname] = node
-        if len(self._recent) > REMEMBERED:
-            del self._recent[next(iter(self._recent))]
-
-
-def _age(node: Node) -> tuple[int, int]:
-    return node.generation, node.version
 
 
 def _stamp(node: Node, state: State) -> Stamp:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
@@ -68,7 +69,21 @@ def lock(url: str) -> LedgerLock:
     return _SessionLock(parsed)
 
 
-class _FileLock:
+class _Held(ABC):
+    """What is released at the end of a block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.release()
+
+    @abstractmethod
+    def release(self) -> None:
+        """See :meth:`LedgerLock.release`."""
+
+
+class _FileLock(_Held):
     """``flock`` on a file that says who holds it; the file stays, for removing it would race."""
 
     def __init__(self, path: Path) -> None:
@@ -79,12 +94,6 @@ class _FileLock:
         except BaseException:
             self.release()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.release()
 
     def _take(self) -> None:
         try:
@@ -132,7 +141,7 @@ def _unusable() -> ConfigError:
     return ConfigError(["[ledger] url: this user cannot write the lock file beside the database"])
 
 
-class _SessionLock:
+class _SessionLock(_Held):
     """An advisory lock of a session of its own."""
 
     def __init__(self, url: sa.URL) -> None:
@@ -144,12 +153,6 @@ class _SessionLock:
         except BaseException:
             self.release()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.release()
 
     def _take(self) -> None:
         with translating():

@@ -11,6 +11,7 @@ import pytest
 
 from espm.classifier.builtin import BuiltinClassifier, connect
 from espm.classifier.directory import prepare
+from espm.classifier.recent import Recent
 from espm.classifier.stamp import Stamp, State
 from espm.errors import BackendUnavailable, ConfigError, GroupsError, InvalidClassification
 from espm.model import Catalogable, Certname, Classification, Node, NodeState, PuppetAccess
@@ -131,7 +132,7 @@ def test_a_reload_rewrites_exactly_what_changes(
     nodes = [node("web1"), node("db1", "db")]
     for each in (*nodes, node("stray")):
         enc.classify(each)
-    enc._recent.clear()  # as after a restart
+    enc._recent = Recent()  # as after a restart
     untouched = (directory / "db1.json").stat().st_ino
     groups_file.write_text(OLD.replace("80", "8080"))
 
@@ -219,15 +220,14 @@ def test_a_change_that_the_ledger_does_not_show_yet_gets_the_new_groups(
     assert said(directory)["espm"]["version"] == 2
 
 
-def test_what_is_remembered_of_recent_nodes_is_bounded(
-    enc: BuiltinClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_remembered_of_recent_nodes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy espm does not grow."""
-    monkeypatch.setattr("espm.classifier.builtin.REMEMBERED", 2)
+    monkeypatch.setattr("espm.classifier.recent.REMEMBERED", 2)
+    recent = Recent()
     for name in ("a1", "b1", "c1"):
-        enc.classify(node(name))
+        recent.add(node(name))
 
-    assert list(enc._recent) == ["b1", "c1"]
+    assert list(recent.newest(())) == ["b1", "c1"]
 
 
 def test_a_rebuild_makes_documents_what_the_ledger_says(

@@ -1,0 +1,155 @@
+"""How the daemon ends: what is in flight is finished, and what a sudden end left is settled."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from espm import ledger, x509
+from espm.model import Certname, Classification
+from tests.api.process import Site, free_port, site_with_puppet
+from tests.api.test_nodes import slug
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import requests
+
+    from tests.fake_puppet import FakePuppet
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[tuple[Site, FakePuppet]]:
+    """A site beside a fake Puppet."""
+    with site_with_puppet(tmp_path) as both:
+        yield both
+
+
+@pytest.fixture
+def manager() -> Iterator[socket.socket]:
+    """A service manager's socket in the abstract namespace."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(f"\0espm-test-{free_port()}")
+        channel.settimeout(10)
+        yield channel
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_in_flight_is_finished(
+    made: tuple[Site, FakePuppet], manager: socket.socket, number: int
+) -> None:
+    """A request that waits for the CA gets its answer, a second signal does no harm, and the
+    port is free afterwards; the environment's LISTEN_PID was somebody else's.
+    """
+    site, puppet = made
+    address = "@" + manager.getsockname()[1:].decode()
+    with (
+        site.serving(NOTIFY_SOCKET=address, LISTEN_PID="1", LISTEN_FDS="1") as daemon,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with puppet.holding("PUT certificate_request") as hold:
+            answer = pool.submit(site.client().add, "slow.example.com", certificate={})
+            hold.reached()
+            daemon.process.send_signal(number)
+            daemon.out.wait_for("ENGINE Bus STOPPING")
+            daemon.process.send_signal(number)
+            running = daemon.process.poll() is None
+        added = answer.result()
+        code = daemon.ended()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", site.port))
+
+    assert running
+    assert (added.status_code, code) == (201, 0)
+    assert x509.common_name(puppet.ca.issued["slow.example.com"]) == "slow.example.com"
+    assert daemon.err.text == ""
+    assert "Traceback" not in daemon.out.text
+    assert [manager.recv(99) for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
+
+
+def test_a_sudden_end_is_settled_at_the_next_start(made: tuple[Site, FakePuppet]) -> None:
+    """Killed in the middle of an addition, a deletion and a change, espm takes back the first,
+    finishes the second and takes back the third when it starts again.
+    """
+    site, puppet = made
+    adding, dying, changing = "adding.example.com", "dying.example.com", "changing.example.com"
+    with site.serving() as daemon, ThreadPoolExecutor(2) as pool:
+        site.client().add(dying, certificate={})
+        site.client().add(changing, classes={"ntp": {}})
+        old = puppet.ca.issued[dying]
+        with (
+            puppet.holding("PUT certificate_status", after=True) as hold,
+        ):
+            cut = [
+                pool.submit(site.client().add, adding, certificate={}),
+                pool.submit(site.client().call, "DELETE", f"/v1/nodes/{dying}"),
+            ]
+            hold.reached(2)
+            signed = puppet.ca.issued[adding]
+            states = _states(site)
+            daemon.stop(signal.SIGKILL)
+        errors = [type(each.exception()).__name__ for each in cut]
+    assert (states[adding], states[dying]) == ("adding", "deleting")
+    assert site.document(adding)
+    assert errors == ["ConnectionError"] * 2
+
+    with site.serving() as again:
+        again.out.wait_for(f"carried on: add of {adding}")
+        again.out.wait_for(f"carried on: delete of {dying}")
+        revoked = [x509.revoked(puppet.ca.crl(), pem, puppet.ca.bundle()) for pem in (signed, old)]
+        states = _states(site)
+        anew = site.client().add(adding, certificate={})
+        repeated = site.client().call("DELETE", f"/v1/nodes/{dying}")
+        code = again.stop()
+
+    assert "2 operations were under way when espm ended the last time" in again.out.text
+    assert states == {changing: "active"}
+    assert revoked == [True, True]
+    assert dying not in puppet.ca.issued
+    assert (site.document(dying), code) == (None, 0)
+    assert (anew.status_code, repeated.status_code) == (201, 204)
+    assert again.err.text == ""
+
+
+def _states(site: Site) -> dict[str, str]:
+    nodes = site.client().get("/v1/nodes").json()["nodes"]
+    return {node["certname"]: node["state"] for node in nodes}
+
+
+def test_it_starts_while_puppet_is_down(tmp_path: Path) -> None:
+    """It is alive and says what is missing; what needs no Puppet works, the rest is 503, and
+    rebuilding the documents works once it is stopped.
+    """
+    with site_with_puppet(tmp_path) as (site, _):
+        pass
+    _add_without_puppet(site, "plain.example.com")
+    with site.serving() as daemon:
+        client = site.client()
+        alive, ready = client.get("/healthz"), client.get("/readyz")
+        refused = client.add("web.example.com", certificate={})
+        deleted = client.call("DELETE", "/v1/nodes/plain.example.com")
+        code = daemon.stop()
+
+    assert (alive.status_code, ready.status_code) == (200, 503)
+    assert {name: each["status"] for name, each in ready.json().items()} == {
+        "ledger": "ok",
+        "enc": "ok",
+        "ca": "down",
+    }
+    assert "could not be reached" in ready.json()["ca"]["reason"]
+    assert (refused.status_code, slug(refused)) == (503, "backend-unavailable")
+    assert refused.headers["Retry-After"] == "10"
+    assert (deleted.status_code, code) == (204, 0)
+    assert (site.document("web.example.com"), site.document("plain.example.com")) == (None, None)
+
+
+def _add_without_puppet(site: Site, certname: str) -> None:
+    with ledger.open_ledger(site.ledger_url) as store:
+        _, intent = store.reserve(Certname(certname), "cloud", Classification(), request_id="r")
+        store.activate(intent)
