@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, count, groupby
+from typing import TYPE_CHECKING
 
 from espm_setup import marks
 from espm_setup.auth_rules import ANYBODY, Rule, deciding, rules
 from espm_setup.errors import SetupError
 from espm_setup.hocon import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _INDENT = " " * 8
 
@@ -87,13 +91,19 @@ def lines(certname: str, rights: tuple[Right, ...]) -> list[str]:
 def _block(right: Right, certname: str, found: list[Rule]) -> list[str]:
     """Return the rules that *right* takes: one for each set of people that shared it before."""
     result: list[str] = []
+    names = _free_names(right.name, {rule.name for rule in found})
     shares = [(_share(right, certname, found, method), method) for method in right.methods]
     kept = [share for share in shares if share[0] is not None]
-    for number, (share, methods) in enumerate(groupby(kept, key=lambda item: item[0])):
-        name = right.name + (f" {number + 1}" if number else "")
+    for share, methods in groupby(kept, key=lambda item: item[0]):
         order, allow = share or (0, "")
-        result += _rule(right, name, [method for _, method in methods], order, allow)
+        result += _rule(right, next(names), [method for _, method in methods], order, allow)
     return result
+
+
+def _free_names(name: str, taken: set[str]) -> Iterator[str]:
+    """Yield names for rules that no other has: Puppet Server ends when two share one."""
+    numbered = (f"{name} {number}" for number in count(2))
+    return (each for each in chain([name], numbered) if each not in taken)
 
 
 def _share(right: Right, certname: str, found: list[Rule], method: str) -> tuple[int, str] | None:

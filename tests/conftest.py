@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The certname of the ordinary certificate by which the adapters under test call Puppet.
 ESPM = "espm.test"
 
-CERTIFICATE_STATUS = "espm cert status"
+CERTIFICATE_STATUS = "tests: cert status"
 
 
 @pytest.fixture(scope="session")
@@ -55,5 +55,5 @@ def _rules() -> list[lab_auth.Rule]:
     names, classes = r"^/puppet-ca/v1/certificate_status/[^/]+$", "^/puppet/v3/environment_classes$"
     return [
         lab_auth.rule(CERTIFICATE_STATUS, names, "get put delete", who),
-        lab_auth.rule("espm environment classes", classes, "get", ESPM),
+        lab_auth.rule("tests: environment classes", classes, "get", ESPM),
     ]

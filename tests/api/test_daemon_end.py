@@ -43,8 +43,8 @@ def manager() -> Iterator[socket.socket]:
 def test_what_is_in_flight_is_finished(
     made: tuple[Site, FakePuppet], manager: socket.socket, number: int
 ) -> None:
-    """A request that waits for the CA gets its answer, a second signal does no harm, and the
-    port is free afterwards; the environment's LISTEN_PID was somebody else's.
+    """A request that waits for the CA gets its answer, and the port is free afterwards; the
+    environment's LISTEN_PID was somebody else's.
     """
     site, puppet = made
     address = "@" + manager.getsockname()[1:].decode()
@@ -57,7 +57,6 @@ def test_what_is_in_flight_is_finished(
             hold.reached()
             daemon.process.send_signal(number)
             daemon.out.wait_for("ENGINE Bus STOPPING")
-            daemon.process.send_signal(number)
             running = daemon.process.poll() is None
         added = answer.result()
         code = daemon.ended()
@@ -74,18 +73,16 @@ def test_what_is_in_flight_is_finished(
 
 
 def test_a_sudden_end_is_settled_at_the_next_start(made: tuple[Site, FakePuppet]) -> None:
-    """Killed in the middle of an addition, a deletion and a change, espm takes back the first,
-    finishes the second and takes back the third when it starts again.
+    """Killed in the middle of an addition and a deletion, espm takes back the one and finishes
+    the other when it starts again: nothing valid, nothing classified, the name free.
     """
     site, puppet = made
-    adding, dying, changing = "adding.example.com", "dying.example.com", "changing.example.com"
+    adding, dying, staying = "adding.example.com", "dying.example.com", "staying.example.com"
     with site.serving() as daemon, ThreadPoolExecutor(2) as pool:
         site.client().add(dying, certificate={})
-        site.client().add(changing, classes={"ntp": {}})
+        site.client().add(staying, classes={"ntp": {}})
         old = puppet.ca.issued[dying]
-        with (
-            puppet.holding("PUT certificate_status", after=True) as hold,
-        ):
+        with puppet.holding("PUT certificate_status", after=True) as hold:
             cut = [
                 pool.submit(site.client().add, adding, certificate={}),
                 pool.submit(site.client().call, "DELETE", f"/v1/nodes/{dying}"),
@@ -109,7 +106,7 @@ def test_a_sudden_end_is_settled_at_the_next_start(made: tuple[Site, FakePuppet]
         code = again.stop()
 
     assert "2 operations were under way when espm ended the last time" in again.out.text
-    assert states == {changing: "active"}
+    assert states == {staying: "active"}
     assert revoked == [True, True]
     assert dying not in puppet.ca.issued
     assert (site.document(dying), code) == (None, 0)

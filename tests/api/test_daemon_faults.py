@@ -49,24 +49,14 @@ def _odd_ledger(site: Site) -> None:
     site.sample.set("ledger", url=f"mysql://espm:{PASSWORD}@127.0.0.1/espm")
 
 
-def _open_key(site: Site) -> None:
-    site.sample.server_key.chmod(0o644)
-
-
-def _wrong_certificate(site: Site) -> None:
-    (site.directory / "server.pem").write_text("nonsense")
-
-
 FAULTS: dict[str, tuple[Callable[[Site], None], int, int, str]] = {
-    "config": (_faulty_config, 78, 3, "did you mean 'port'?"),
+    "config": (_faulty_config, 78, 3, "did you mean port?"),
     "port": (_busy_port, 69, 1, "Address already in use"),
     "no ledger": (_without_ledger, 78, 1, "ledger"),
     "empty ledger": (_empty_ledger, 78, 1, "espm_setup"),
     "groups": (_faulty_groups, 78, 2, "nosuch"),
     "far ledger": (_far_ledger, 69, 1, "ledger"),
     "odd ledger": (_odd_ledger, 78, 1, "[ledger] url"),
-    "open key": (_open_key, 78, 1, "chmod"),
-    "certificate": (_wrong_certificate, 78, 1, "server.pem"),
 }
 
 

@@ -194,7 +194,7 @@ def test_a_check_is_for_scripts_too(beside: dict[str, CompletedProcess[str]]) ->
     found = {each["subject"]: each["state"] for each in json.loads(done.stdout)}
 
     assert done.stderr == ""
-    assert (found["config"], found["ledger"], found["CA"], found["CRL"]) == ("ok",) * 4
+    assert (found["config"], found["ledger"], found["CA"]) == ("ok",) * 3
     assert done.returncode == int("FAIL" in {each["state"] for each in json.loads(done.stdout)})
 
 

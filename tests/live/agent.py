@@ -107,6 +107,7 @@ class Agent:
         settings = here | {
             "ssldir": self.ssldir,
             "statedir": self.root / "vardir/state",
+            "publicdir": self.root / "public",
             "certname": self.certname,
             "server": "localhost",
             "serverport": self.lab.port,

@@ -1,36 +1,28 @@
-"""espm itself beside a lab: set up by `espm_setup --apply`, run as a process of its own.
-
-As root, the daemon runs as an unprivileged user, for that is what an administrator is promised.
-"""
+"""espm itself beside a lab: set up by `espm_setup --apply`, run as a process of its own."""
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.api.platform import Client
+from tests.live.user import PATHS, REPOSITORY, as_user, daemon_user, importable, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.live.lab import Lab
 
-REPOSITORY = Path(__file__).parents[2]
 ENC = REPOSITORY / "etc/espm_enc"
-
-#: Who runs the daemon when root runs the tests.
-UNPRIVILEGED = "nobody"
 
 
 class StackFailed(RuntimeError):
@@ -75,7 +67,7 @@ class Stack:
         self.ini = self.etc / "espm.ini"
         self.enc = root / "enc"
         self.log = root / "espm.log"
-        self.user = UNPRIVILEGED if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.user = daemon_user()
         self.port = _free_port()
         self._ca = ca
         self._groups = groups
@@ -110,25 +102,20 @@ class Stack:
 
     def setup(self, *options: str) -> str:
         """Run `espm_setup` with the options that this stack always needs; return its output."""
-        always = [
-            "-d",
-            self.etc,
-            "-c",
-            self.etc / "certs",
-            "-p",
-            self.port,
-            "--name",
-            "localhost",
-            "--san",
-            "127.0.0.1",
-        ]
-        always += ["--confdir", self.lab.confdir, "--server-confdir", self.lab.conf_d]
-        always += ["--puppet-url", self.lab.url, "--ca-file", self.lab.ca_file, "--enc", ENC]
-        always += ["--ca", self._ca, "--reload", self._reload_command()]
-        done = self.run([sys.executable, "-m", "espm_setup", *map(str, always), *options])
+        argv = [sys.executable, "-m", "espm_setup", *self.always(), *options]
+        done = self.run(argv)
         if done.returncode:
             raise StackFailed(done.stdout + done.stderr)
         return done.stdout
+
+    def always(self) -> list[str]:
+        """Return the options of `espm_setup` that this stack always needs."""
+        always: list[Any] = ["-d", self.etc, "-c", self.etc / "certs", "-p", self.port]
+        always += ["--name", "localhost", "--san", "127.0.0.1"]
+        always += ["--confdir", self.lab.confdir, "--server-confdir", self.lab.conf_d]
+        always += ["--puppet-url", self.lab.url, "--ca-file", self.lab.ca_file, "--enc", ENC]
+        always += ["--ca", self._ca, "--reload", self._reload_command()]
+        return [str(word) for word in always]
 
     def _reload_command(self) -> Path:
         """Return a program that reloads the lab, in whatever environment it is called."""
@@ -154,23 +141,24 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """Return an environment in which espm is importable."""
-        paths = [str(REPOSITORY), sysconfig.get_path("purelib")]
-        return self.lab.environment() | {"PYTHONPATH": ":".join(paths), "PYTHONUNBUFFERED": "1"}
+        path = ":".join(map(str, PATHS))
+        return self.lab.environment() | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
     def start(self) -> None:
         """Start the daemon and return when it serves."""
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, importable() as (path, descriptors):
+            offset = log.tell()
             self._process = subprocess.Popen(
                 [interpreter(self.user), "-m", "espm", "-c", str(self.ini)],
                 cwd="/",
-                env=self.environment(),
+                env=self.environment() | {"PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **_as_user(self.user),
+                pass_fds=descriptors,
+                **as_user(self.user),
             )
-        offset = self.log.stat().st_size
         self.wait_for("ENGINE Bus STARTED", offset)
 
     def wait_for(self, text: str, offset: int = 0, seconds: float = 30) -> None:
@@ -202,11 +190,19 @@ class Stack:
         self.signal(signal.SIGHUP)
         self.wait_for("ENGINE Reloaded.", offset, seconds=60)
 
+    def end(self) -> None:
+        """End the daemon, by force if it does not stop by itself.  Idempotent."""
+        if self._process is None:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self.stop()
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
     def close(self) -> None:
         """Stop the daemon and take back what was done to the lab.  Idempotent."""
-        if self._process is not None and self._process.poll() is None:
-            self.stop()
-        self._process = None
+        self.end()
         if self.etc.exists():
             self.setup("--unapply")
             shutil.rmtree(self.root)
@@ -227,37 +223,6 @@ class Stack:
             message = "espm is not running"
             raise StackFailed(message)
         return self._process
-
-
-def interpreter(user: str) -> str:
-    """Return a Python of our version that *user* may execute.
-
-    A root's own Python may be out of everybody's reach; Debian's is in everybody's.
-    """
-    for program in (sys.executable, "/usr/bin/python3"):
-        code = "import sys; print(sys.version_info[:2] == " + repr(sys.version_info[:2]) + ")"
-        try:
-            done = subprocess.run(
-                [program, "-c", code],
-                check=False,
-                capture_output=True,
-                text=True,
-                cwd="/",
-                **_as_user(user),
-            )
-        except PermissionError:
-            continue
-        if done.stdout.strip() == "True":
-            return program
-    message = f"no Python {sys.version_info[0]}.{sys.version_info[1]} that '{user}' may execute"
-    raise StackFailed(message)
-
-
-def _as_user(user: str) -> dict[str, Any]:
-    if os.geteuid() != 0:
-        return {}
-    entry = pwd.getpwnam(user)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
 def _free_port() -> int:

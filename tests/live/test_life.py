@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from espm.x509 import key_pem, new_csr, new_key
+from tests.live import scene
 from tests.live.agent import Agent
+from tests.live.scene import crl_serials, launched
 from tests.live.stack import ENC, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.api.platform import Client
     from tests.live.lab import Lab
 
 pytestmark = pytest.mark.live
 
-GROUPS = """
-groups:
-  - name: base
-    parameters: {role: from-the-group}
-    classes:
-      espm_probe::motd: {path: MOTD}
-"""
+#: A node that only the ENC of before knows.
+FALLBACK = "fallback.example.com"
 
 
 @pytest.fixture(scope="module")
 def stack(lab: Lab) -> Iterator[Stack]:
     """espm set up against the lab and running as an unprivileged user."""
-    # Not one of pytest's directories: it keeps those from other users, such as the daemon's.
-    with tempfile.TemporaryDirectory(prefix="espm-life-") as name:
-        root = Path(name)
-        root.chmod(0o755)
-        (root / "seen").mkdir()
-        groups = GROUPS.replace("MOTD", str(root / "seen/motd"))
-        with Stack(lab, root / "espm", groups=groups) as started:
-            yield started
+    with scene.scratch("life") as root:
+        lab.set_enc(old_enc(root))
+        try:
+            with Stack(lab, root / "espm", groups=scene.groups(root)) as started:
+                yield started
+        finally:
+            lab.set_enc(None)
+
+
+def old_enc(root: Path) -> Path:
+    """Return the ENC that was there before espm: it knows one node."""
+    _, classes = scene.probe(root, "fallback", "by the old ENC")
+    program = root / "old-enc"
+    known = json.dumps({"environment": "production", "classes": classes})
+    program.write_text(f"#!/bin/sh\n[ \"$1\" = {FALLBACK} ] && echo '{known}' || echo '{{}}'\n")
+    program.chmod(0o755)
+    return program
 
 
 @pytest.fixture
@@ -51,19 +58,7 @@ def cloud(stack: Stack) -> Client:
 
 def probe(stack: Stack, name: str, content: str) -> tuple[Path, dict[str, object]]:
     """Return a path and the class that writes *content* there."""
-    path = stack.root.parent / "seen" / name
-    return path, {"espm_probe": {"path": str(path), "content": content}}
-
-
-def launched(stack: Stack, certificate: dict[str, str], name: str) -> Agent:
-    """Return an agent with the files that the API gave."""
-    agent = Agent(stack.lab, name)
-    agent.install(
-        private_key=certificate["private_key"],
-        certificate=certificate["certificate"],
-        ca_bundle=certificate["ca_bundle"],
-    )
-    return agent
+    return scene.probe(stack.root.parent, name, content)
 
 
 def test_the_whole_life(stack: Stack, cloud: Client) -> None:
@@ -72,7 +67,7 @@ def test_the_whole_life(stack: Stack, cloud: Client) -> None:
     path, classes = probe(stack, "life", "first")
     answer = cloud.add(name, groups=["base"], classes=classes, certificate={})
     assert answer.status_code == 201, answer.text
-    agent = launched(stack, answer.json()["certificate"], name)
+    agent = launched(stack.lab, name, answer.json()["certificate"])
 
     first = agent.run()
     assert first.changed, first.output
@@ -89,7 +84,7 @@ def test_the_whole_life(stack: Stack, cloud: Client) -> None:
     serial = answer.json()["certificate"]["serial"]
     assert cloud.call("DELETE", f"/v1/nodes/{name}").status_code == 204
     assert stack.document(name) is None
-    assert serial in crl_serials(cloud)
+    assert serial in crl_serials(cloud.get("/v1/crl").content)
     refuses(agent)
 
 
@@ -102,15 +97,6 @@ def refuses(agent: Agent) -> None:
     told = agent.run()
     assert not told.succeeded
     assert "revoked" in told.output, told.output
-
-
-def crl_serials(cloud: Client) -> set[str]:
-    """Return the serials in the CRL that espm serves."""
-    from cryptography import x509  # noqa: PLC0415 - only here
-
-    pem = cloud.get("/v1/crl").content
-    first = x509.load_pem_x509_crl(pem)
-    return {f"{each.serial_number:X}" for each in first}
 
 
 def test_an_agents_own_csr(stack: Stack, cloud: Client) -> None:
@@ -140,28 +126,59 @@ def test_a_name_lives_again(stack: Stack, cloud: Client) -> None:
     second = cloud.add(name, classes=classes, certificate={}).json()["certificate"]
 
     assert first["serial"] != second["serial"]
-    run = launched(stack, second, name).run()
+    run = launched(stack.lab, name, second).run()
     assert run.changed, run.output
     assert path.read_text() == "again"
     cloud.call("DELETE", f"/v1/nodes/{name}")
 
 
-def test_a_foreign_node_is_untouched(stack: Stack, cloud: Client) -> None:
-    """A node that was signed by hand is invisible, and its files are the same byte for byte."""
+def by_site_pp(stack: Stack) -> tuple[str, Path]:
+    """Return a foreign node that site.pp classifies, and the file that shows it."""
     name = "stranger.example.com"
-    path, _ = probe(stack, "stranger", "")
+    path = stack.root.parent / "seen/stranger"
     stack.lab.site_pp(f"""node '{name}' {{
       class {{ 'espm_probe': path => '{path}', content => 'by site.pp' }}
     }}
     node default {{ }}
     """)
+    return name, path
+
+
+def by_the_old_enc(stack: Stack) -> tuple[str, Path]:
+    """Return a foreign node that the fallback ENC classifies, and the file that shows it."""
+    return FALLBACK, stack.root.parent / "seen/fallback"
+
+
+@pytest.mark.parametrize("foreign", [by_site_pp, by_the_old_enc])
+def test_a_foreign_node_is_untouched(
+    stack: Stack, cloud: Client, foreign: Callable[[Stack], tuple[str, Path]]
+) -> None:
+    """A node that was signed by hand is invisible, and all of it stays the same byte for byte."""
+    name, path = foreign(stack)
     agent = Agent(stack.lab, name)
     agent.submit_csr()
     stack.lab.cli("ca", "sign", "--certname", name)
     assert agent.run().succeeded
     held = stack.lab.cadir / "signed" / f"{name}.pem"
-    before = held.read_bytes(), path.read_bytes(), crl_serials(cloud)
+    before = held.read_bytes(), path.read_bytes(), crl_serials(cloud.get("/v1/crl").content)
 
+    answers_as_for_nobody(cloud, name)
+    taken = cloud.add(name, certificate={})
+    assert taken.status_code == 409
+    assert taken.json()["type"] == "/problems/certname-taken"
+
+    assert agent.run().succeeded
+    assert (
+        held.read_bytes(),
+        path.read_bytes(),
+        crl_serials(cloud.get("/v1/crl").content),
+    ) == before
+    assert stack.document(name) is None
+    assert name not in cloud.get("/v1/nodes").text
+
+
+def answers_as_for_nobody(cloud: Client, name: str) -> None:
+    """See that every verb on *name* answers as for a name that does not exist."""
     for method, suffix, body in (
         ("GET", "", None),
         ("PUT", "", {}),
@@ -174,19 +191,33 @@ def test_a_foreign_node_is_untouched(stack: Stack, cloud: Client) -> None:
         nobody = cloud.call(method, f"/v1/nodes/nobody.example.com{suffix}", json=body)
         assert stranger.status_code == 404
         assert stranger.json() | {"instance": ""} == nobody.json() | {"instance": ""}
-    taken = cloud.add(name, certificate={})
-    assert taken.status_code == 409
-    assert taken.json()["type"] == "/problems/certname-taken"
 
-    assert agent.run().succeeded
-    assert (held.read_bytes(), path.read_bytes(), crl_serials(cloud)) == before
-    assert name not in cloud.get("/v1/nodes").text
+
+def test_a_name_of_the_old_enc_is_taken(stack: Stack, cloud: Client) -> None:
+    """What the fallback ENC classifies is taken, also without any certificate."""
+    stack.lab.cli("ca", "clean", "--certname", FALLBACK, check=False)
+
+    assert cloud.add(FALLBACK).json()["type"] == "/problems/certname-taken"
+
+
+def test_an_rsa_key_of_the_instances_own(stack: Stack, cloud: Client) -> None:
+    """A CSR with an RSA key is signed as it is, and the agent runs with that key."""
+    name = "life-5.example.com"
+    path, classes = probe(stack, "rsa", "by an RSA key")
+    key = new_key("rsa")
+    order = {"csr": new_csr(name, key).decode()}
+    answer = cloud.add(name, classes=classes, certificate=order)
+    assert answer.status_code == 201, answer.text
+    certificate = answer.json()["certificate"] | {"private_key": key_pem(key).decode()}
+    run = launched(stack.lab, name, certificate).run()
+
+    assert run.changed, run.output
+    assert path.read_text() == "by an RSA key"
+    assert cloud.call("DELETE", f"/v1/nodes/{name}").status_code == 204
 
 
 def test_espm_enc_answers_without_the_daemon(stack: Stack, cloud: Client) -> None:
     """With the daemon stopped and the ledger locked, the document is printed all the same."""
-    import sqlite3  # noqa: PLC0415 - only here
-
     name = "life-4.example.com"
     cloud.add(name, parameters={"role": "alone"})
     stack.stop()

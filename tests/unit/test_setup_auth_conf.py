@@ -116,6 +116,17 @@ def test_a_manager_of_somebody_else_keeps_its_rights() -> None:
     assert allowed(text, "get", path) == [NAME, "foreman.example.com"]
 
 
+def test_no_two_rules_share_a_name() -> None:
+    """Puppet Server ends when it meets a name twice, so ours is never one that is there."""
+    path = "/puppet/v3/environment_classes"
+    before = shipped(path=path, who=["foreman.example.com"], order=500)
+    before = before.replace("environments", "espm environment classes")
+    names = [rule.name for rule in rules(auth_conf.applied(before, NAME, (STATUS, CLASSES)))[1]]
+
+    assert "espm environment classes 2" in names
+    assert len(set(names)) == len(names)
+
+
 def test_rights_are_carried_on_by_method() -> None:
     """Who may only read certificates does not get the right to sign them."""
     path = "/puppet-ca/v1/certificate_status"

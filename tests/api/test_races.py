@@ -1,0 +1,54 @@
+"""Many clients at one name: whatever the order, what they were told is true at the end."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from tests.api.test_nodes import NAME, PATH
+
+if TYPE_CHECKING:
+    from tests.api.platform import Client, Espm
+
+
+def hammer(espm: Espm, number: int) -> None:
+    """Add, change and delete one node as one of many clients."""
+    client = espm.client()
+    for turn in range(6):
+        client.add(NAME, parameters={"by": number}, certificate={})
+        client.call("PUT", PATH, json={"parameters": {"by": number, "turn": turn}})
+        client.call("DELETE", PATH)
+
+
+def test_ledger_enc_and_ca_agree_after_a_storm(espm: Espm, cloud: Client) -> None:
+    """POST, PUT and DELETE against each other: no state is torn, nothing is resurrected."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: hammer(espm, number), range(4)))
+    found = cloud.get(PATH)
+
+    if found.status_code == 200:
+        body = found.json()
+        document = json.loads(espm.document(NAME) or "")
+        assert body["state"] == "active"
+        assert document["parameters"] == body["parameters"]
+        assert document["espm"]["generation"] == body["generation"]
+        assert cloud.call("DELETE", PATH).status_code == 204
+    assert espm.document(NAME) is None
+    assert NAME not in espm.ca.issued
+    assert NAME not in espm.ca.requests
+
+
+def test_only_one_of_two_changes_with_one_tag_wins(espm: Espm, cloud: Client) -> None:
+    """Of PUTs that name the same version in If-Match exactly one is accepted."""
+    tag = {"If-Match": cloud.add(NAME).headers["ETag"]}
+
+    def put(number: int) -> int:
+        body = {"parameters": {"by": number}}
+        return espm.client().call("PUT", PATH, json=body, headers=tag).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(put, range(4)))
+
+    assert codes.count(200) == 1
+    assert set(codes) <= {200, 409, 412}
