@@ -205,7 +205,7 @@ def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) 
         )
         raise CsrMismatch(msg)
     key_sha256 = x509.check_csr(csr, certname, platform.limits.extensions)
-    return _Request(None, key_sha256, KeyMaker.AGENT)
+    return _Request(None, key_sha256, KeyMaker.NODE)
 
 
 def _make_room(certname: Certname, ports: Ports, *, replace: bool) -> None:

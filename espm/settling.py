@@ -4,17 +4,19 @@ Whatever orders certificates can be killed anywhere.  The public key is in the l
 CA hears of it, so ours can always be told from a stranger's, and nothing that is not ours by key
 is ever revoked or cleaned::
 
+    our CSR waits?   -> withdrawn, so that nothing can be signed behind our back
     ours at the CA?  -> revoke -> seen in the CRL -> clean -> revoked
-    not there?       -> our CSR withdrawn -> void
+    never signed?    -> void
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from espm import x509
-from espm.errors import RevocationUnproven
+from espm.errors import CertnameTaken, RevocationUnproven
 from espm.model import Certificate, CertificateState, KeyMaker
 
 if TYPE_CHECKING:
@@ -38,27 +40,43 @@ def keep_or_settle(certname: Certname, certificate: Certificate, ports: Ports) -
     if certificate.key_maker is KeyMaker.ESPM:
         _settle(certname, certificate, ports)
     elif certificate.state is CertificateState.ORDERED:
-        held = _ours(certname, certificate, ports)
-        if held is None:
-            _void(certname, certificate, ports)
-        else:
-            ports.ledger.record(certificate, held)
+        found, _ = _look(certname, certificate, ports)
+        if found.issued is None:
+            ports.ledger.mark(found, CertificateState.VOID)
 
 
 def _settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    held = _ours(certname, certificate, ports)
-    if certificate.state is CertificateState.ORDERED:
-        if held is None:
-            _void(certname, certificate, ports)
-            return
-        certificate = ports.ledger.record(certificate, held)
+    certificate, held = _look(certname, certificate, ports)
+    known = certificate.issued
+    if known is None:
+        ports.ledger.mark(certificate, CertificateState.VOID)
+        return
     certificate = ports.ledger.mark(certificate, CertificateState.REVOKING)
     if held is not None:
         ports.ca.revoke(certname)
-    _prove(certname, certificate, ports)
+        _prove(certname, held, ports)
+    # The CA may hold another certificate of the same key by now, renewed or signed again.
+    if held is None or held.serial != known.serial:
+        _prove(certname, known, ports)
     if held is not None:
         ports.ca.clean(certname)
     ports.ledger.mark(certificate, CertificateState.REVOKED)
+
+
+def _look(
+    certname: Certname, certificate: Certificate, ports: Ports
+) -> tuple[Certificate, Issued | None]:
+    """Return the certificate as the ledger should know it, and what the CA holds of its key.
+
+    Our CSR goes first: once it is away and no certificate is there, nothing of ours can be
+    signed any more, not even by a call of ours that the CA was slow to hear.
+    """
+    if certificate.state is CertificateState.ORDERED:
+        _withdraw(certname, certificate, ports)
+    held = _ours(certname, certificate, ports)
+    if held is not None and certificate.issued is None:
+        certificate = ports.ledger.record(certificate, held)
+    return certificate, held
 
 
 def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued | None:
@@ -68,25 +86,19 @@ def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued 
     return held if held is not None and held.key_sha256 == certificate.key_sha256 else None
 
 
-def _void(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    # An agent's own CSR stays where it is: the platform may still want it signed.
-    if certificate.key_maker is not KeyMaker.AGENT:
-        waiting = ports.ca.request(certname)
-        if waiting is not None and x509.csr_key_sha256(waiting) == certificate.key_sha256:
+def _withdraw(certname: Certname, certificate: Certificate, ports: Ports) -> None:
+    waiting = ports.ca.request(certname)
+    if waiting is not None and x509.csr_key_sha256(waiting) == certificate.key_sha256:
+        # That it was signed meanwhile is no error: it is found and revoked as a certificate.
+        with suppress(CertnameTaken):
             ports.ca.withdraw(certname)
-    ports.ledger.mark(certificate, CertificateState.VOID)
 
 
-def _prove(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    issued = certificate.issued
-    if issued is None or not _in_crl(issued, ports):
+def _prove(certname: Certname, issued: Issued, ports: Ports) -> None:
+    if not x509.revoked(ports.ca.crl(), issued.pem.encode(), ports.ca.bundle()):
         msg = (
             f"the CRL does not show the certificate of {certname} as revoked; it stays on "
             "espm's list until it does"
         )
         raise RevocationUnproven(msg)
     log.info("revoked %s serial %x, seen in the CRL", certname, issued.serial)
-
-
-def _in_crl(issued: Issued, ports: Ports) -> bool:
-    return x509.revoked(ports.ca.crl(), issued.pem.encode(), ports.ca.bundle())

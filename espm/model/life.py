@@ -73,15 +73,10 @@ class CertificateState(StrEnum):
 
 
 class KeyMaker(StrEnum):
-    """Who made the private key, and so whether a lost answer can be made good.
-
-    espm itself; the node, whose CSR the platform sent; or the agent, which submitted its CSR to
-    the CA without us.
-    """
+    """Who made the private key, and so whether a lost answer can be made good."""
 
     ESPM = "espm"
     NODE = "node"
-    AGENT = "agent"
 
 
 @dataclass(frozen=True, slots=True)

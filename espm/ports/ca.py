@@ -43,7 +43,8 @@ class CertificateAuthority(Protocol):
     def withdraw(self, certname: Certname) -> None:
         """Remove the CSR of *certname* that waits.  Idempotent.
 
-        Call it only when the CA holds no certificate of that name.
+        :raises espm.errors.CertnameTaken: the CA holds a certificate of that name, which the
+            removal might take along unrevoked.
         """
 
     def revoke(self, certname: Certname) -> None:

@@ -209,3 +209,42 @@ def test_another_key_than_ours_is_an_error(espm: Espm, node: Client) -> None:
 
     assert slug(node.call("POST", CERTIFICATE, json={})) == "backend-refused"
     assert node.get(CERTIFICATE).status_code == 404
+
+
+def test_what_is_signed_while_we_look_is_found(espm: Espm, node: Client) -> None:
+    """A call that the CA hears late, between two of our looks, leaves nothing valid."""
+    espm.ca.fail_before["sign"] = BackendUnavailable("the CA does not answer")
+    real = espm.ca.request
+
+    def late(certname: Any) -> bytes | None:
+        if certname in espm.ca.requests:
+            espm.ca._sign(certname)
+        return real(certname)
+
+    real_sign = espm.ca.sign
+
+    def refused(certname: Any) -> bytes:
+        espm.ca.request = late  # type: ignore[method-assign]
+        return real_sign(certname)
+
+    espm.ca.sign = refused  # type: ignore[method-assign]
+
+    assert node.call("POST", CERTIFICATE, json={}).status_code == 503
+    assert NAME not in espm.ca.issued
+    assert len(espm.ca.revoked) == 1
+
+
+def test_another_certificate_of_the_same_key_is_revoked_and_proved_too(
+    espm: Espm, node: Client
+) -> None:
+    """A renewed certificate takes part in the retirement, and so does the one it replaced."""
+    node.call("POST", CERTIFICATE, json={"csr": (csr := make_csr()).decode()})
+    first = x509.load_pem_x509_certificate(espm.ca.issued.pop(NAME)).serial_number
+    espm.ca.requests[NAME] = csr
+    espm.ca.sign(NAME)  # type: ignore[arg-type]
+    answer = node.call("DELETE", PATH)
+
+    assert slug(answer) == "revocation-unproven"
+    espm.ca.revoked.add(first)
+    assert node.call("DELETE", PATH).status_code == 204
+    assert len(espm.ca.revoked) == 2

@@ -30,9 +30,9 @@ def test_a_certificate_is_ordered_recorded_and_revoked(ledger: Ledger) -> None:
     node, intent = reserve(ledger)
     assert ledger.certificate(node) is None
 
-    ordered = ledger.order(intent, KEY, KeyMaker.AGENT)
+    ordered = ledger.order(intent, KEY, KeyMaker.NODE)
     assert ordered == ledger.certificate(node)
-    assert (ordered.key_sha256, ordered.key_maker, ordered.issued) == (KEY, KeyMaker.AGENT, None)
+    assert (ordered.key_sha256, ordered.key_maker, ordered.issued) == (KEY, KeyMaker.NODE, None)
 
     valid = ledger.record(ordered, issued())
     assert (CertificateState.VALID, issued()) == (valid.state, valid.issued)

@@ -146,9 +146,13 @@ def test_rules_at_the_head_of_auth_conf_give_rights_to_ordinary_certificates(
     path = "/puppet/v3/environment_classes"
     before, _ = lab.request("GET", f"{path}?environment=production", cert=cert)
 
-    lab.add_auth_rules([lab_auth.rule(f"test of {name}", f"^{path}$", "get", name)])
+    others = lab.auth_conf.read_text()
+    rule = lab_auth.rule(f"test of {name}", f"^{path}$", "get", name, sort_order=100)
+    lab.add_auth_rules([rule])
     after, body = lab.request("GET", f"{path}?environment=production", cert=cert)
     admin, _ = lab.request("GET", f"{path}?environment=production")
+    lab.auth_conf.write_text(others)
+    lab.reload()
 
     assert (before, after, admin) == (403, 200, 403)
     assert b"espm_probe::bound" in body

@@ -87,7 +87,7 @@ def _create_certificates() -> None:
         sa.Column("not_after", _INSTANT),
         sa.PrimaryKeyConstraint("ident", name="pk_certificates"),
         _belongs_to_node("certificates"),
-        _check("ck_certificates_key_maker", "key_maker IN ('espm', 'node', 'agent')"),
+        _check("ck_certificates_key_maker", "key_maker IN ('espm', 'node')"),
         _check(
             "ck_certificates_state", "state IN ('ordered', 'valid', 'revoking', 'revoked', 'void')"
         ),
