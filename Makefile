@@ -58,5 +58,5 @@ $(READY): pyproject.toml setup.py
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || \
 	  { sh tests/prerequisites.sh && $(PYTHON) -m venv --clear $(VENV); }
 	@echo "installing the Python packages into $(VENV)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f": {error.filename}" if error.filename else ""
         sys.stderr.write(f"espm: {error.strerror}{where}\n")
         return Exit.FAILED
+    except Exception:  # noqa: BLE001 - the last resort
+        # A mistake of ours, not of the user's: the traceback is what a report needs.
+        traceback.print_exc()
+        return Exit.SOFTWARE
     return result
 
 
@@ -56,13 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"espm {espm.__version__}")
     parser.add_argument("-c", dest="config", metavar="FILE", type=Path, help="configuration")
     parser.set_defaults(run=_serve)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     check = _command(commands, "check", "say whether everything is as it should be", _check)
     check.add_argument("--json", action="store_true", help="print JSON")
     backup = _command(commands, "backup", "copy the ledger while espm runs", _backup)
     backup.add_argument("destination", metavar="DEST", type=Path, help="a file that is not there")
     enc = commands.add_parser("enc", help="the documents of the built-in ENC")
-    enc_commands = enc.add_subparsers(title="commands", metavar="", required=True)
+    enc_commands = enc.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _command(enc_commands, "rebuild", "write the documents from the ledger", _rebuild)
     return parser
 

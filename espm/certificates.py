@@ -21,7 +21,7 @@ from espm.errors import (
     CsrPending,
     CsrUnknown,
 )
-from espm.model import Certificate, IntentKind, KeyMaker
+from espm.model import Certificate, CertificateState, IntentKind, KeyMaker
 
 if TYPE_CHECKING:
     from espm.model import Certname, Intent, Node, Platform
@@ -118,9 +118,9 @@ def revoke(platform: Platform, certname: Certname, ports: Ports, *, request_id: 
     :raises espm.errors.CertificateUnknown: the node never had a certificate.
     :raises espm.errors.BackendError: not proved yet; a repeat or the next start carries it on.
     """
-    find(platform, certname, ports)
     node = ports.ledger.node(platform.name, certname)
     intents.carry_on_left(node, FINISHERS, ports)
+    find(platform, certname, ports)
     if not ports.ledger.certificates(node):
         return
     intent = ports.ledger.begin(node, IntentKind.REVOKE, request_id=request_id)
@@ -141,13 +141,7 @@ def obtain(node: Node, intent: Intent, order: Order, platform: Platform, ports: 
     ordered = ports.ledger.order(intent, request.key_sha256, request.key_maker)
     if request.pem is not None:
         ports.ca.submit(node.certname, request.pem)
-    issued = x509.parse_certificate(ports.ca.sign(node.certname))
-    if issued.key_sha256 != request.key_sha256:
-        log.error("the CA signed another key for %s, serial %x", node.certname, issued.serial)
-        msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
-        raise BackendRefused(msg)
-    certificate = ports.ledger.record(ordered, issued)
-    log.info("issued %s serial %x", node.certname, issued.serial)
+    certificate = _record(ordered, ports.ca.sign(node.certname), node.certname, platform, ports)
     return Delivery(certificate, bundle, request.private_key)
 
 
@@ -165,6 +159,29 @@ def finish_revoke(node: Node, intent: Intent, ports: Ports) -> None:
     """Carry on a REVOKE until the CRL shows the node's certificates."""
     settling.settle_all(node, ports)
     ports.ledger.close(intent)
+
+
+def _record(
+    ordered: Certificate, pem: bytes, certname: Certname, platform: Platform, ports: Ports
+) -> Certificate:
+    """Note what the CA signed, and refuse it if it is not what was asked for.
+
+    A CSR that waits at the CA is in nobody's safe: what was checked may not be what was signed.
+    """
+    issued = x509.parse_certificate(pem)
+    if issued.key_sha256 != ordered.key_sha256:
+        log.error("the CA signed another key for %s, serial %x", certname, issued.serial)
+        msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
+        raise BackendRefused(msg)
+    certificate = ports.ledger.record(ordered, issued)
+    try:
+        x509.check_issued(pem, certname, platform.limits.extensions)
+    except BackendRefused:
+        # Whoever holds the key, this certificate must not stay.
+        ports.ledger.mark(certificate, CertificateState.REVOKING)
+        raise
+    log.info("issued %s serial %x", certname, issued.serial)
+    return certificate
 
 
 def _refuse_second(node: Node, ports: Ports) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from espm.names import METAPARAMETERS, did_you_mean
+from espm.names import METAPARAMETERS, hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +33,9 @@ def check(classes: Mapping[str, Mapping[str, Json]], catalogue: Catalogue) -> Fi
     Metaparameters (``stage``, ``noop`` ...) are parameters of every class.
     """
     known = {n: p for n, p in classes.items() if n in catalogue.classes}
-    faults = [_unknown(name, catalogue) for name in classes if name not in known]
+    unknown = [name for name in classes if name not in known]
+    guesses = hints(unknown, catalogue.classes)
+    faults = [_unknown(*each, catalogue) for each in zip(unknown, guesses, strict=True)]
     warnings: list[str] = []
     for name, parameters in known.items():
         faults += _unknown_parameters(catalogue.classes[name], parameters)
@@ -41,9 +43,8 @@ def check(classes: Mapping[str, Mapping[str, Json]], catalogue: Catalogue) -> Fi
     return Findings(faults, warnings)
 
 
-def _unknown(name: str, catalogue: Catalogue) -> str:
-    fault = f"class '{name}' does not exist in environment '{catalogue.environment}'"
-    fault += did_you_mean(name, catalogue.classes)
+def _unknown(name: str, guess: str, catalogue: Catalogue) -> str:
+    fault = f"class '{name}' does not exist in environment '{catalogue.environment}'{guess}"
     if catalogue.unparsable:
         fault += f" ({_files(catalogue.unparsable)}: its code may be there)"
     return fault
@@ -57,10 +58,9 @@ def _files(unparsable: Mapping[str, str]) -> str:
 
 def _unknown_parameters(puppet_class: PuppetClass, parameters: Iterable[str]) -> Iterator[str]:
     known = {parameter.name for parameter in puppet_class.parameters}
-    for name in parameters:
-        if name not in known | METAPARAMETERS:
-            hint = did_you_mean(name, known)
-            yield f"class '{puppet_class.name}' has no parameter '{name}'{hint}"
+    unknown = [name for name in parameters if name not in known | METAPARAMETERS]
+    for name, guess in zip(unknown, hints(unknown, known), strict=True):
+        yield f"class '{puppet_class.name}' has no parameter '{name}'{guess}"
 
 
 def _missing(puppet_class: PuppetClass, parameters: Mapping[str, Json]) -> Iterator[str]:

@@ -21,13 +21,15 @@ from espm import ledger, log, notify, reload
 from espm.api.app import Application
 from espm.api.auth import Keyring
 from espm.api.gate import Gate
-from espm.api.handlers import Handlers
+from espm.api.handlers import Backend, Handlers
 from espm.compose import build_ports
+from espm.config.spec import backend
 from espm.errors import BackendUnavailable, EspmError
 from espm.health import Readiness
 from espm.recovery import recover
 from espm.server.connections import ServerLimits, build_server
 from espm.server.tls import Adapter, build_context
+from espm.signals import Signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +70,7 @@ class Daemon:
         self._config = config
         self._ports = ports
         self._keyring = Keyring(config.platforms)
+        self._reload_wanted = threading.Event()
         limits = ServerLimits(
             threads=config.server.threads,
             connections=config.server.connections,
@@ -76,7 +79,10 @@ class Daemon:
         handlers = Handlers(
             ports,
             Readiness(ports, confirm=lock.confirm),
-            {"ca": config.ca_backend, "classifier": config.classifier_backend},
+            {
+                "ca": _backend("ca", config.ca_backend),
+                "classifier": _backend("classifier", config.classifier_backend),
+            },
         )
         gate = Gate(max(1, limits.threads // 4))
         application = Application(handlers, self._keyring, gate, limits.body_bytes)
@@ -94,9 +100,18 @@ class Daemon:
         except OSError as error:
             raise BackendUnavailable(str(error.strerror)) from error
         engine = self._engine()
+        signals = Signals(engine.log)
+        signals.listen()
+        # The bus ends by itself when the server's thread breaks.
+        engine.subscribe("exit", signals.end)
         engine.start()
-        threading.Thread(target=self._settle, name="recovery", daemon=True).start()
-        engine.block()
+        for work in (self._settle, self._reload_when_told):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+        for name in signals:
+            if name != "SIGHUP":
+                engine.exit()
+                break
+            self._reload_wanted.set()
 
     def _engine(self) -> cherrypy.process.wspbus.Bus:
         """Return CherryPy's bus with our server on it and nothing that we do not want."""
@@ -105,12 +120,16 @@ class Daemon:
         cherrypy.checker.on = False
         cherrypy.server.unsubscribe()
         engine.autoreload.unsubscribe()
-        engine.signal_handler.handlers = {"SIGHUP": self._reload, "SIGTERM": engine.exit}
-        engine.signal_handler.subscribe()
         ServerAdapter(engine, self._server, self._server.bind_addr).subscribe()
         engine.subscribe("start", lambda: notify.notify("READY=1"), priority=90)
         engine.subscribe("stop", lambda: notify.notify("STOPPING=1"), priority=10)
         return engine
+
+    def _reload_when_told(self) -> None:
+        """Reload each time it is wanted, beside the main thread: an end waits for no Puppet."""
+        while self._reload_wanted.wait():
+            self._reload_wanted.clear()
+            self._reload()
 
     def _reload(self) -> None:
         """Take over new keys, TLS files and groups; what is wrong with one keeps its old state."""
@@ -125,8 +144,13 @@ class Daemon:
             if left := recover(self._ports):
                 logger.warning("%d operations could not be carried on; see above", left)
             reload.say_unknown_classes(self._ports)
-        except EspmError:
-            logger.exception("could not carry on what was left")
+        except EspmError as error:
+            # What was left stays left; a repeat or the next start carries it on.
+            logger.warning("not everything could be looked at: %s", error)
+
+
+def _backend(port: str, name: str) -> Backend:
+    return Backend(name, backend(port, name).CAN)
 
 
 def _harden() -> None:

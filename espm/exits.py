@@ -15,7 +15,6 @@ class Exit(IntEnum):
     USAGE = 2
     UNAVAILABLE = 69
     SOFTWARE = 70
-    EXISTS = 73
     LOCKED = 75
     CONFIG = 78
 

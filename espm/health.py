@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from espm.ports import Ports
 
 
+_PARTS = ("ledger", "enc", "ca")
+
+
 class Readiness:
     """Asks the ports whether they work, at most once in *max_age* seconds.
 
@@ -35,26 +38,48 @@ class Readiness:
         self._confirm = confirm
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._reasons: Mapping[str, str | None] = {}
+        self._reasons: dict[str, str | None] = dict.fromkeys(_PARTS, "not looked at yet")
+        self._looking = (_PARTS[0], float("inf"))
         self._asked = float("-inf")
         self._version: str | None = None
 
     def reasons(self) -> Mapping[str, str | None]:
-        """Return ``ledger``, ``enc`` and ``ca``, each None when it works, else why not."""
-        with self._lock:
+        """Return ``ledger``, ``enc`` and ``ca``, each None when it works, else why not.
+
+        Only one caller looks; the others are told at once what is known.
+        """
+        if not self._lock.acquire(blocking=False):
+            return self._meanwhile()
+        try:
             if time.monotonic() - self._asked > self._max_age:
-                self._reasons = {
-                    "ledger": _reason(self._confirm) or _reason(self._ports.ledger.ping),
-                    "enc": _reason(self._ports.classifier.ping),
-                    "ca": _reason(self._look_at_ca),
-                }
-                self._asked = time.monotonic()
-            return self._reasons
+                self._look()
+        finally:
+            self._lock.release()
+        return dict(self._reasons)
 
     def puppet_version(self) -> str | None:
         """Return the version of Puppet's CA server when last seen, None if never."""
         self.reasons()
         return self._version
+
+    def _look(self) -> None:
+        looks = (self._look_at_ledger, self._ports.classifier.ping, self._look_at_ca)
+        for name, look in zip(_PARTS, looks, strict=True):
+            self._looking = (name, time.monotonic())
+            self._reasons[name] = _reason(look)
+        self._asked = time.monotonic()
+
+    def _meanwhile(self) -> Mapping[str, str | None]:
+        """Return what is known while somebody looks; a part that hangs does not work."""
+        name, since = self._looking
+        waited = time.monotonic() - since
+        if waited <= self._max_age:
+            return dict(self._reasons)
+        return {**self._reasons, name: f"no answer for {waited:.0f} s"}
+
+    def _look_at_ledger(self) -> None:
+        self._confirm()
+        self._ports.ledger.ping()
 
     def _look_at_ca(self) -> None:
         self._version = self._ports.ca.version()

@@ -35,14 +35,20 @@ Finish = Callable[["Node", "Intent", "Ports"], None]
 
 def carry_on(
     claimed: Iterable[tuple[Node, Intent]], finishers: Mapping[IntentKind, Finish], ports: Ports
-) -> Iterator[EspmError]:
-    """Carry on each of *claimed*; yield the error of each that had to be left again."""
+) -> Iterator[Exception]:
+    """Carry on each of *claimed*; yield the error of each that had to be left again.
+
+    A bug that one of them meets must not keep the others claimed and waiting.
+    """
     for node, intent in claimed:
         try:
             with or_leave(intent, ports):
                 finishers[intent.kind](node, intent, ports)
         except EspmError as error:
             log.warning("left for later: %s of %s: %s", intent.kind, node.certname, error)
+            yield error
+        except Exception as error:
+            log.exception("left for later: %s of %s", intent.kind, node.certname)
             yield error
         else:
             log.info("carried on: %s of %s", intent.kind, node.certname)

@@ -50,9 +50,11 @@ def permit_peer(platform: Platform, peer: str) -> None:
     if "*" in networks:
         return
     address = ip_address(peer)
+    addresses = [address]
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if not any(address in ip_network(network, strict=False) for network in networks):
+        addresses.append(address.ipv4_mapped)
+    known = [ip_network(network, strict=False) for network in networks]
+    if not any(each in network for network in known for each in addresses):
         _refuse(platform, "networks", peer)
 
 

@@ -8,6 +8,7 @@ back its catalog is withheld before its certificate is revoked.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -62,10 +63,12 @@ def add_node(
     :raises espm.errors.Conflict: the name is taken, or its CSR is in the way.
     :raises espm.errors.BackendError: nothing remains, or the open intent says what may.
     """
+    limits.permit(platform, certname, classification)
     _refuse_reserved(certname, ports)
-    warnings = _check(platform, certname, classification, ports)
+    warnings = _check(platform, classification, ports)
     if order is not None:
         certificates.check_order(order, certname, platform)
+    _finish_former_life(platform, certname, ports)
     node, intent = ports.ledger.reserve(
         certname, platform.name, classification, request_id=request_id
     )
@@ -98,7 +101,8 @@ def change_node(
     """
     node = ports.ledger.node(platform.name, certname)
     _match(node, if_match)
-    warnings = _check(platform, certname, classification, ports)
+    limits.permit(platform, certname, classification)
+    warnings = _check(platform, classification, ports)
     intents.carry_on_left(node, _CHANGING, ports)
     node = ports.ledger.node(platform.name, certname)
     _match(node, if_match)
@@ -171,8 +175,11 @@ def finish_add(_node: Node, intent: Intent, ports: Ports) -> None:
 def finish_change(node: Node, intent: Intent, ports: Ports) -> None:
     """Take back a CHANGE that nobody was told of.
 
-    The old classification gets a version beyond the one that may be in force already.
+    The old classification gets a version beyond the one that may be in force already.  Where
+    the ledger has the new one all the same, its answer was lost, and the change stands.
     """
+    if ports.ledger.node(node.platform, node.certname).version != node.version:
+        return
     restored = replace(node, version=node.version + 2)
     ports.classifier.classify(restored)
     ports.ledger.change(intent, node.classification, restored.version)
@@ -191,11 +198,8 @@ def finish_delete(node: Node, intent: Intent, ports: Ports) -> None:
     ports.ledger.bury(intent)
 
 
-def _check(
-    platform: Platform, certname: Certname, classification: Classification, ports: Ports
-) -> tuple[str, ...]:
-    """Check limits, groups, classes and parameters; return warnings."""
-    limits.permit(platform, certname, classification)
+def _check(platform: Platform, classification: Classification, ports: Ports) -> tuple[str, ...]:
+    """Check groups, environment, classes and parameters; return warnings."""
     resolved = ports.classifier.resolve(classification)
     limits.permit_environment(platform, resolved.environment)
     if not ports.check_classes or not resolved.classes:
@@ -209,6 +213,19 @@ def _check(
         msg = f"Puppet's environment '{resolved.environment}' can't carry this classification"
         raise InvalidClassification(msg, faults)
     return tuple(warnings)
+
+
+def _finish_former_life(platform: Platform, certname: Certname, ports: Ports) -> None:
+    """Carry on what was left of the platform's own node of that name; the name may be free then.
+
+    Whether it worked is for the reservation to find out.
+    """
+    try:
+        node = ports.ledger.node(platform.name, certname)
+    except NodeUnknown:
+        return
+    left = ports.ledger.claim_left(node, tuple(_ENDING))
+    deque(intents.carry_on(left, _ENDING, ports), maxlen=0)
 
 
 def _refuse_reserved(certname: Certname, ports: Ports) -> None:
@@ -232,8 +249,7 @@ def _match(node: Node, if_match: Sequence[str]) -> None:
 #: What a change has to see settled first; a deletion supersedes whatever is left.
 _CHANGING = {IntentKind.CHANGE: finish_change}
 
-FINISHERS = {
-    IntentKind.ADD: finish_add,
-    IntentKind.DELETE: finish_delete,
-    **_CHANGING,
-}
+#: What ends a life, so that the name can begin another.
+_ENDING = {IntentKind.ADD: finish_add, IntentKind.DELETE: finish_delete}
+
+FINISHERS = {**_ENDING, **_CHANGING}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from espm.api.auth import Keyring
-    from espm.model import Catalogable
+    from espm.model import Catalogable, Catalogue
     from espm.ports import Ports
     from espm.server.tls import Adapter
 
@@ -75,11 +75,16 @@ def say_unknown_classes(ports: Ports) -> None:
 
 
 def _unknown(ports: Ports) -> Callable[[Catalogable], Sequence[str]]:
+    looked: dict[str, Catalogue] = {}
+
     def faults(resolved: Catalogable) -> Sequence[str]:
         if not resolved.classes:
             return ()
-        catalogue = ports.catalogue.classes(resolved.environment, max_age=FRESH)
-        return classes.check(resolved.classes, catalogue).faults
+        # One look serves all groups: on a large site it takes longer than it stays fresh.
+        environment = resolved.environment
+        if environment not in looked:
+            looked[environment] = ports.catalogue.classes(environment, max_age=FRESH)
+        return classes.check(resolved.classes, looked[environment]).faults
 
     return faults
 
@@ -90,6 +95,9 @@ def _taken_over(what: str, part: Callable[[], None]) -> bool:
     except EspmError as error:
         for line in str(error).splitlines():
             log.error("%s not reloaded: %s", what, line)  # noqa: TRY400 - a mistake, not a bug
+        return False
+    except Exception:
+        log.exception("%s not reloaded", what)
         return False
     log.info("reloaded %s", what)
     return True

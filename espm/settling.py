@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from espm import x509
-from espm.errors import CertnameTaken, RevocationUnproven
+from espm.errors import BackendRefused, CertnameTaken, RevocationUnproven
 from espm.model import Certificate, CertificateState, KeyMaker
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def settle_all(node: Node, ports: Ports) -> None:
 
 def keep_or_settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:
     """Keep a certificate whose key the node holds; settle one whose key went with our answer."""
-    if certificate.key_maker is KeyMaker.ESPM:
+    condemned = certificate.state is CertificateState.REVOKING
+    if condemned or certificate.key_maker is KeyMaker.ESPM:
         _settle(certname, certificate, ports)
     elif certificate.state is CertificateState.ORDERED:
         found, _ = _look(certname, certificate, ports)
@@ -58,7 +59,8 @@ def _settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:
     # The CA may hold another certificate of the same key by now, renewed or signed again.
     if held is None or held.serial != known.serial:
         _prove(certname, known, ports)
-    if held is not None:
+    # Looked at again, for what somebody signed by hand meanwhile is not ours to clean.
+    if held is not None and _ours(certname, certificate, ports) == held:
         ports.ca.clean(certname)
     ports.ledger.mark(certificate, CertificateState.REVOKED)
 
@@ -80,9 +82,14 @@ def _look(
 
 
 def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued | None:
-    """Return what the CA holds for the name, if it is for the key of *certificate*."""
+    """Return what the CA holds for the name, if it is for the key of *certificate*.
+
+    One whose key can't even be read is a stranger's.
+    """
     pem = ports.ca.certificate(certname)
-    held = None if pem is None else x509.parse_certificate(pem)
+    held = None
+    with suppress(BackendRefused):
+        held = None if pem is None else x509.parse_certificate(pem)
     return held if held is not None and held.key_sha256 == certificate.key_sha256 else None
 
 

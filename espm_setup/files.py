@@ -39,7 +39,7 @@ class Owner:
     @property
     def secret(self) -> tuple[int, int, int]:
         """User, group and mode of a file that espm reads and nobody else: root:user 0640."""
-        return (0, self.gid, 0o640) if self._other else (self.uid, self.gid, 0o600)
+        return (0, self.gid, 0o640) if self.other else (self.uid, self.gid, 0o600)
 
     @property
     def public(self) -> tuple[int, int, int]:
@@ -59,7 +59,8 @@ class Owner:
         return self.uid == 0 or (all(may(each, 1) for each in path.parents) and may(path, 4))
 
     @property
-    def _other(self) -> bool:
+    def other(self) -> bool:
+        """Whether root runs the setup for this user, who is another."""
         return self.privileged and self.uid != 0
 
 
@@ -113,7 +114,15 @@ def create(path: Path, data: bytes, rights: tuple[int, int, int]) -> None:
 def make_directory(path: Path, rights: tuple[int, int, int]) -> None:
     """Make a new directory; its parent exists."""
     path.mkdir(mode=0o700)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    give_directory(path, rights)
+
+
+def give_directory(path: Path, rights: tuple[int, int, int]) -> None:
+    """Give an existing directory to its user and group; a symbolic link is refused.
+
+    :raises OSError: it is no directory, or not ours to give.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         _give(descriptor, rights)
     finally:

@@ -6,10 +6,9 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from espm import ledger as ledgers
 from espm import x509
 from espm.classifier import directory as enc_directory
-from espm_setup import client, files
+from espm_setup import as_owner, client, files, ledger
 from espm_setup import plan as plans
 from espm_setup.errors import NotPermitted
 from espm_setup.layout import Layout
@@ -136,12 +135,11 @@ def _enc(plan: Plan, owner: files.Owner, undo: Undo) -> None:
     if not path.exists():
         files.make_directory(path, (owner.uid, owner.gid, 0o700))
         undo(path.rmdir)
-    undo(marker.unlink, missing_ok=True)
-    if owner.privileged:
-        os.chown(path, owner.uid, -1)
-    enc_directory.prepare(path, settable)
-    if owner.privileged:
-        os.chown(marker, owner.uid, -1)
+    elif owner.privileged:
+        files.give_directory(path, (owner.uid, owner.gid, 0o700))
+    undo(as_owner.call, owner, lambda: marker.unlink(missing_ok=True))
+    # Only a member of the group may make a directory of it setgid.
+    as_owner.call(owner, lambda: enc_directory.prepare(path, settable), groups=(gid,))
 
 
 def _settable(gid: int, owner: files.Owner) -> int | None:
@@ -156,27 +154,4 @@ def _settable(gid: int, owner: files.Owner) -> int | None:
 
 
 def _ledger(plan: Plan, owner: files.Owner, undo: Undo) -> None:
-    """Make the ledger; one that is there already is left as it is."""
-    file = plan.layout.ledger
-    if file is None:
-        ledgers.upgrade(plan.layout.ledger_url)
-        return
-    if file.exists():
-        return
-    if not file.parent.exists():
-        files.make_directory(file.parent, (owner.uid, owner.gid, 0o700))
-        undo(file.parent.rmdir)
-    undo(_unlink_ledger, file)
-    ledgers.upgrade(plan.layout.ledger_url)
-    for path in _of_ledger(file):
-        os.chown(path, owner.uid, owner.gid)
-
-
-def _of_ledger(file: Path) -> list[Path]:
-    """Return the database and what lies beside it: lock and write-ahead log."""
-    return [path for path in file.parent.iterdir() if path.name.startswith(file.name)]
-
-
-def _unlink_ledger(file: Path) -> None:
-    for path in _of_ledger(file):
-        path.unlink()
+    ledger.make(plan.layout.ledger_url, owner, undo)

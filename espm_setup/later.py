@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from espm import ledger as ledgers
 from espm.model import PuppetAccess
-from espm_setup import client, files, hooks, hookup
+from espm_setup import as_owner, client, files, hooks, hookup, ledger
 from espm_setup.errors import SetupError
 from espm_setup.layout import Layout
 from espm_setup.prove import Prover
@@ -78,21 +75,11 @@ def upgrade(args: argparse.Namespace) -> list[str]:
 
     :raises espm.errors.EspmError: it failed; the ledger is as it was.
     """
-    url = hooks.read(Layout.of(args).ini).get("ledger", {}).get("url", "")
-    file = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
-    done = []
-    if file and file.exists():
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        copy = file.with_name(f"{file.name}.backup-{stamp}")
-        ledgers.backup(url, copy)
-        done = [f"Backup of the ledger: {copy}"]
-    elif not file:
-        done = ["No backup was made: that of PostgreSQL is pg_dump's work."]
-    before = ledgers.current(url)
-    ledgers.upgrade(url)
-    if file:
-        _give_to_owner(file)
-    return [*done, f"The ledger's schema: {before or 'none'} before, {ledgers.current(url)} now."]
+    ini = Layout.of(args).ini
+    config = hooks.read(ini)
+    url = config.get("ledger", {}).get("url", "")
+    enc = Path(config.get("builtin", {}).get("directory", "/opt/espm/enc"))
+    return ledger.upgrade(url, ledger.owner(args.user, ini, url, enc))
 
 
 def _puppet(args: argparse.Namespace) -> Puppet:
@@ -148,12 +135,3 @@ def _path(config: Mapping[str, str], key: str) -> Path:
         msg = f"fill in [puppet] {key} in the configuration file"
         raise SetupError(msg)
     return Path(config[key])
-
-
-def _give_to_owner(file: Path) -> None:
-    """Give what root made beside the ledger to whom its directory belongs."""
-    owner = file.parent.stat()
-    if os.geteuid() == 0:
-        for path in file.parent.iterdir():
-            if path.name.startswith(file.name):
-                os.chown(path, owner.st_uid, owner.st_gid)

@@ -126,6 +126,7 @@ def _puppet_section(plan: Plan) -> dict[str, object]:
         "certificate": layout.client_certificate,
         "private_key": layout.client_key,
         "ca_file": layout.ca_file,
+        **({"confdir": plan.puppet.config.parent} if plan.puppet else {}),
         "reserved": list(dict.fromkeys([plan.hooks.certname, *own, *servers])),
     }
 

@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from espm.errors import CsrPending, EspmError
@@ -77,7 +77,7 @@ class FakePuppet:
         """Where it listens."""
         return f"https://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> FakePuppet:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

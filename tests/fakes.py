@@ -143,7 +143,9 @@ class FakeCa:
         csr = x509.load_pem_x509_csr(self.requests.pop(certname))
         self.issued[certname] = self._issue(csr.subject, csr.public_key(), ca=False)
 
-    def _issue(self, subject: x509.Name, key: Any, *, ca: bool) -> bytes:
+    def _issue(
+        self, subject: x509.Name, key: Any, *, ca: bool, role: x509.ExtensionType | None = None
+    ) -> bytes:
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder(self._name, subject, key, self._serial)
@@ -151,5 +153,7 @@ class FakeCa:
             .not_valid_after(now + timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
+        if role is not None:
+            builder = builder.add_extension(role, critical=False)
         self._serial += 1
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)

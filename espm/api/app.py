@@ -37,6 +37,23 @@ log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+class _Request(cherrypy._cprequest.Request):  # type: ignore[misc]  # noqa: SLF001 - no other name
+    """CherryPy's request without its own reading of headers, query and body.
+
+    That reading comes before any configuration of ours is in force, fails in HTML with a
+    traceback, and decodes what we take as it is.
+    """
+
+    show_tracebacks = False
+    process_request_body = False
+
+    def process_headers(self) -> None:
+        """Leave the headers alone: :mod:`espm.server.framing` has checked them."""
+
+    def process_query_string(self) -> None:
+        """Leave the query alone: it is read once the caller is known."""
+
+
 class Application:
     """Answers every request that the server lets through.
 
@@ -57,15 +74,13 @@ class Application:
             {
                 "/": {
                     "request.dispatch": self._dispatch,
-                    "request.process_request_body": False,
-                    "request.show_tracebacks": False,
                     "request.error_response": self._failed,
-                    "error_page.default": _refused_by_cherrypy,
                     "tools.log_tracebacks.on": False,
                     "tools.log_headers.on": False,
                 }
             },
         )
+        application.request_class = _Request
         application.log.screen = False
         application.log.access_log.disabled = True
         return application
@@ -129,7 +144,11 @@ class Application:
 
 
 def _query(text: str) -> dict[str, str]:
-    pairs = parse_qsl(text, keep_blank_values=True)
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except ValueError:
+        msg = "the query is not percent-encoded UTF-8"
+        raise InvalidRequest(msg) from None
     query = dict(pairs)
     if len(query) != len(pairs):
         msg = "the query repeats a parameter"
@@ -173,14 +192,6 @@ def _render(answer: Answer, headers: Mapping[str, str]) -> bytes:
 
 def _json(body: Json) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _refused_by_cherrypy(status: str, message: str, **_: object) -> bytes:
-    """Render what CherryPy itself refuses as a problem document too."""
-    code = int(status.partition(" ")[0])
-    cherrypy.serving.response.headers["Content-Type"] = "application/problem+json"
-    body = {"type": "about:blank", "title": status[4:], "status": code, "detail": message}
-    return _json(body)
 
 
 def _log_access() -> None:

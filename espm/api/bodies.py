@@ -177,9 +177,9 @@ def _refuse(faults: list[str]) -> None:
 
 
 def _unknown(body: dict[str, Json], known: Collection[str]) -> Iterator[str]:
-    for name in body:
-        if name not in known:
-            yield f"{ascii(name)[:80]}: unknown{names.did_you_mean(name, known)}"
+    unknown = [name for name in body if name not in known]
+    for name, guess in zip(unknown, names.hints(unknown, known), strict=True):
+        yield f"{ascii(name)[:80]}: unknown{guess}"
 
 
 def _classification(body: dict[str, Json]) -> Classification:

@@ -8,28 +8,35 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import espm
 from espm import certificates, limits, nodes
-from espm.api import bodies, kinds, problem
+from espm.api import bodies, kinds, paging, problem
 from espm.api.faults import PathUnknown
 from espm.api.message import Answer
 from espm.api.parsing import check_query
-from espm.errors import InvalidCertname, InvalidRequest, NodeUnknown
-from espm.model import Certname, Classification, NodeState
+from espm.errors import InvalidCertname, NodeUnknown
+from espm.model import Certname, Classification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from espm.api.message import Request
     from espm.health import Readiness
-    from espm.model import Node
     from espm.ports import Ports
 
 _PEM = "application/x-pem-file"
-_PAGE = 100
-_PAGE_LIMIT = 1000
+
+
+class Backend(NamedTuple):
+    """What stands behind a port.
+
+    :ivar can: what platforms may ask of it.
+    """
+
+    name: str
+    can: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Handlers:
 
     ports: Ports
     readiness: Readiness
-    backends: Mapping[str, str]
+    backends: Mapping[str, Backend]
 
     def whoami(self, request: Request) -> Answer:
         """GET /v1/whoami."""
@@ -51,7 +58,8 @@ class Handlers:
                 **bodies.platform_body(request.platform),
                 "espm": espm.__version__,
                 "puppet": self.readiness.puppet_version(),
-                "backends": dict(self.backends),
+                "backends": {port: each.name for port, each in self.backends.items()},
+                "can": {port: list(each.can) for port, each in self.backends.items()},
             }
         )
 
@@ -91,17 +99,12 @@ class Handlers:
 
     def list_nodes(self, request: Request) -> Answer:
         """GET /v1/nodes?state=S&limit=N&after=NAME."""
-        check_query(request.query, ("state", "limit", "after"))
-        limit = _limit(request.query.get("limit", str(_PAGE)))
-        state, after = request.query.get("state"), request.query.get("after")
+        check_query(request.query, paging.QUERY)
+        page = paging.wanted(request.query)
         found = nodes.list_nodes(
-            request.platform,
-            self.ports,
-            state=None if state is None else _state(state),
-            after=None if after is None else Certname(after),
-            limit=limit + 1,
+            request.platform, self.ports, state=page.state, after=page.after, limit=page.limit + 1
         )
-        return _page(found[:limit], _next(request, found, limit))
+        return paging.answer(page, found)
 
     def get_node(self, request: Request) -> Answer:
         """GET /v1/nodes/NAME."""
@@ -203,37 +206,6 @@ def _or_unknown(name: str) -> Certname:
 
 def _any(name: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _PAGE_LIMIT):
-        msg = f"limit: not a number from 1 to {_PAGE_LIMIT}"
-        raise InvalidRequest(msg)
-    return int(text)
-
-
-def _state(text: str) -> NodeState:
-    listed = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
-    if text not in listed:
-        msg = f"state: not one of {', '.join(listed)}"
-        raise InvalidRequest(msg)
-    return NodeState(text)
-
-
-def _next(request: Request, found: Sequence[Node], limit: int) -> str | None:
-    """Return the path of the next page, if there is one."""
-    if len(found) <= limit:
-        return None
-    kept = [f"{name}={request.query[name]}" for name in ("state",) if name in request.query]
-    return "/v1/nodes?" + "&".join([*kept, f"limit={limit}", f"after={found[limit - 1].certname}"])
-
-
-def _page(found: Sequence[Node], following: str | None) -> Answer:
-    headers = {} if following is None else {"Link": f'<{following}>; rel="next"'}
-    return Answer(
-        body={"nodes": [bodies.node_body(node) for node in found], "next": following},
-        headers=headers,
-    )
 
 
 def _pem(pem: bytes) -> Answer:

@@ -12,7 +12,7 @@ from espm.api.http_kinds import FRAMING_PROBLEMS, HTTP_PROBLEMS
 from espm.api.kind import Problem
 
 _READ_AGAIN = "Correct what 'detail' and 'errors' name and send the request again."
-_LATER = "Try again after the seconds that 'Retry-After' says; nothing was left half done."
+_LATER = "Try again after the seconds that 'Retry-After' says."
 
 INTERNAL = Problem(
     "internal-error",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from espm.api.faults import AuthenticationNeeded
+from espm.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,8 +42,17 @@ class Request:
 
     @property
     def if_match(self) -> tuple[str, ...]:
-        """The entity tags of ``If-Match``; none when it is absent."""
-        return entity_tags(self.headers.get("if-match", ""))
+        """The entity tags of ``If-Match``; none when it is absent.
+
+        :raises espm.errors.InvalidRequest: the header is there without any tag, as a script
+            sends it whose variable is empty: that protects nothing.
+        """
+        header = self.headers.get("if-match")
+        tags = entity_tags(header or "")
+        if header is not None and not tags:
+            msg = "If-Match has no entity tag; leave the header out to match anything"
+            raise InvalidRequest(msg)
+        return tags
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,12 +90,12 @@ def _finite(text: str) -> float:
 
 
 def _without_repeats(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        msg = f"the name {repeated!a} is repeated"
-        raise ValueError(msg)
+    found: dict[str, Json] = {}
+    for name, value in pairs:
+        if name in found:
+            msg = f"the name {name[:80]!a} is repeated"
+            raise ValueError(msg)
+        found[name] = value
     return found
 
 

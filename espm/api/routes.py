@@ -32,7 +32,7 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/v1/whoami", Handlers.whoami, waits=True),
+    Route("GET", "/v1/whoami", Handlers.whoami),
     Route("GET", "/v1/groups", Handlers.groups),
     Route("GET", "/v1/classes", Handlers.classes, waits=True),
     Route("GET", "/v1/nodes", Handlers.list_nodes),
@@ -46,7 +46,7 @@ ROUTES = (
     Route("GET", "/v1/ca", Handlers.ca, waits=True),
     Route("GET", "/v1/crl", Handlers.crl, waits=True),
     Route("GET", "/healthz", Handlers.healthz, open=True),
-    Route("GET", "/readyz", Handlers.readyz, open=True, waits=True),
+    Route("GET", "/readyz", Handlers.readyz, open=True),
     Route("GET", "/problems/{slug}", Handlers.problem, open=True),
 )
 

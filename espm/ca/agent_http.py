@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 API = "/puppet-ca/v1"
 
+#: What platforms may ask of a CA that is reached so; GET /v1/whoami says it.
+CAN = ("make-key", "sign-csr", "sign-pending", "replace-pending", "revoke")
+
 _DUPLICATE = re.compile(r" already has a (requested|signed|revoked) certificate")
 _INFRA_CRL = re.compile(r'^[^#/\n]*"?enable-infra-crl"?\s*[:=]\s*"?true\b', re.MULTILINE)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from espm.ca.agent_http import API, AgentHttp, http_and_crl
+from espm.ca.agent_http import API, CAN, AgentHttp, http_and_crl
 from espm.errors import BackendRefused, BackendUnavailable, CsrUnknown
 from espm.puppet_http import Reply, UnexpectedAnswer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from espm.model import Certname, PuppetAccess
     from espm.ports import CertificateAuthority
+
+__all__ = ["CAN", "SPEC", "HttpApi", "connect"]
 
 #: This backend has no keys of its own.
 SPEC = ""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from espm import command, x509
-from espm.ca.agent_http import AgentHttp, http_and_crl
+from espm.ca.agent_http import CAN, AgentHttp, http_and_crl
 from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from espm.model import Certname, PuppetAccess
     from espm.ports import CertificateAuthority
     from espm.puppet_http import PuppetHttp
+
+__all__ = ["CAN", "SPEC", "PuppetserverCa", "connect"]
 
 SPEC = """
 # Absolute path of Puppet Server's command, or of one that takes "ca sign" and so on like it.

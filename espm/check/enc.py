@@ -66,7 +66,7 @@ def hook_up(context: Context) -> Iterator[Finding]:
     path = context.enc_directory
     if path is None:
         return
-    settings = puppet_settings()
+    settings = puppet_settings(context.config.confdir)
     if not settings:
         what = "Puppet is not on this host, so who asks espm_enc was not looked at"
         yield Finding("ENC hook-up", State.OK, what)
@@ -80,10 +80,14 @@ def hook_up(context: Context) -> Iterator[Finding]:
     yield _answer(words)
 
 
-def puppet_settings() -> Mapping[str, str]:
-    """Return this host's ``node_terminus`` and ``external_nodes``; nothing without Puppet."""
+def puppet_settings(known: str = "") -> Mapping[str, str]:
+    """Return this host's ``node_terminus`` and ``external_nodes``; nothing without Puppet.
+
+    :param known: the directory of puppet.conf; empty for where packages have it.
+    """
     puppet = shutil.which("puppet", path=_PATH)
-    confdir = next((path for path in _CONFDIRS if (path / "puppet.conf").is_file()), None)
+    places = (Path(known),) if known else _CONFDIRS
+    confdir = next((path for path in places if (path / "puppet.conf").is_file()), None)
     if puppet is None or confdir is None:
         return {}
     arguments = ["--confdir", str(confdir), "--section", "server"]

@@ -43,6 +43,9 @@ fallback = string(default="")
 environment = string(default="production")
 """
 
+#: What platforms may say of a node; GET /v1/whoami says it.
+CAN = ("environment", "groups", "classes", "parameters")
+
 #: What follows the head of a tombstone; nothing prints it.
 TOMBSTONE = '"classes": {}, "parameters": {}}\n'
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from espm.errors import InvalidClassification
 from espm.model import Catalogable
-from espm.names import did_you_mean
+from espm.names import hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,9 @@ def merge(classification: Classification, groups: Mapping[str, Group], default: 
     :param default: the environment where neither the node nor a group names one.
     :raises espm.errors.InvalidClassification: unknown groups or contradictions, each named.
     """
-    _refuse([_unknown(name, groups) for name in classification.groups if name not in groups])
+    unknown = [name for name in classification.groups if name not in groups]
+    guesses = hints(unknown, groups)
+    _refuse([f"group '{n}' does not exist{g}" for n, g in zip(unknown, guesses, strict=True)])
     applied = _applied(classification.groups, groups)
     environments, parameters = _said(applied, classification)
     faults = _settle("environment", environments, groups)
@@ -94,10 +96,6 @@ def _classes(applied: Iterable[Group], node: Classification) -> Mapping[str, Map
         for name, parameters in layer.items():
             classes.setdefault(name, {}).update(parameters)
     return classes
-
-
-def _unknown(name: str, groups: Mapping[str, Group]) -> str:
-    return f"group '{name}' does not exist{did_you_mean(name, groups)}"
 
 
 def _refuse(faults: Sequence[str]) -> None:

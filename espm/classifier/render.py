@@ -88,14 +88,20 @@ def _scalar(content: Json) -> str:
         return _string(content)
     if isinstance(content, float):
         return _float(content)
-    if content is None or isinstance(content, bool | int):
-        try:
-            return json.dumps(content)
-        except ValueError as exc:
-            msg = "an integer has too many digits"
-            raise ValueError(msg) from exc
+    if content is None or isinstance(content, bool):
+        return json.dumps(content)
+    if isinstance(content, int):
+        return _integer(content)
     msg = f"a {type(content).__name__} is not a JSON value"
     raise TypeError(msg)
+
+
+def _integer(content: int) -> str:
+    # Puppet's Integer ends there (Puppet documentation, "Numbers").
+    if not -(2**63) <= content < 2**63:
+        msg = "an integer has more than 64 bits"
+        raise ValueError(msg)
+    return str(content)
 
 
 def _key(key: object) -> str:

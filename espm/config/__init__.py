@@ -51,6 +51,7 @@ class Config:
 
     :ivar ledger_url: may hold a password.
     :ivar certname: the name in espm's client certificate.
+    :ivar confdir: the directory of puppet.conf on this host; empty for the usual one.
     :ivar reserved: certnames that are never a node's: the servers', espm's own, and those that
         the administrator adds.
     :ivar ca_options: section ``[ca]`` and the section of its backend, merged.
@@ -65,6 +66,7 @@ class Config:
     access: PuppetAccess
     certname: str
     reserved: frozenset[str]
+    confdir: str
     ca_backend: str
     key_type: str
     ca_options: Mapping[str, Any]
@@ -160,6 +162,7 @@ def _built(path: Path, ini: ConfigObj, own_name: str) -> Config:
     puppet, ca, classifier = dict(ini["puppet"]), dict(ini["ca"]), dict(ini["classifier"])
     reserved = {own_name, *map(str.lower, puppet.pop("reserved"))}
     puppet["ca_url"] = puppet["ca_url"] or puppet["url"]
+    confdir = puppet.pop("confdir")
     reserved |= {urlsplit(puppet[key]).hostname or "" for key in ("url", "ca_url")}
     return Config(
         path=path,
@@ -169,6 +172,7 @@ def _built(path: Path, ini: ConfigObj, own_name: str) -> Config:
         access=PuppetAccess(**puppet),
         certname=own_name,
         reserved=frozenset(reserved),
+        confdir=confdir,
         ca_backend=ca["backend"],
         key_type=ca["key_type"],
         ca_options=_options(ini, ca),

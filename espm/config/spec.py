@@ -82,6 +82,9 @@ private_key = path()
 ca_file = path()
 # Seconds that one call to Puppet may take as a whole.
 timeout = seconds(1, 600, default=60)
+# Absolute path of the directory of puppet.conf on this host, for "espm check"; empty for the
+# places where packages have it.
+confdir = optional_path(default="")
 # Further certnames that are never a node's; the servers' and espm's own are added by themselves.
 reserved = names(default=list())
 

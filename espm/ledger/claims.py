@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from espm.model import Intent, IntentKind, Json, Node
 
+# A left intent is left whatever the clock says, also when it is set back.
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
 _STOPPED = "espm stopped while it worked on this"
 
 
@@ -167,7 +170,7 @@ def _claim(connection: sa.Connection, claimant: Claimant, row: sa.RowMapping) ->
 def _given_up(error: str) -> dict[str, Any]:
     return {
         "owner": None,
-        "lease_until": now(),
+        "lease_until": _LONG_AGO,
         "attempts": intents.c.attempts + 1,
         "last_error": error,
     }

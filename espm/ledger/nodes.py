@@ -75,7 +75,7 @@ def live_by_name(certname: Certname) -> sa.Select[Any]:
 
 
 def _taken(certname: Certname) -> CertnameTaken:
-    return CertnameTaken(f"{certname} is taken")
+    return CertnameTaken(f"the name {certname} is taken; choose another")
 
 
 def owned(platform: str, certname: Certname) -> sa.Select[Any]:

@@ -6,11 +6,13 @@ What happens inside is in :mod:`espm.ledger.nodes`, :mod:`~espm.ledger.claims` a
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from espm.ledger import certificates, claims, nodes, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import reading, writing
+from espm.ledger.owed import Owed
 from espm.ledger.schema import pulse
 from espm.model import IntentKind, NodeState
 
@@ -42,6 +44,7 @@ class SqlLedger:
     def __init__(self, engine: sa.Engine, claimant: Claimant) -> None:
         self._engine = engine
         self._claimant = claimant
+        self._owed = Owed()
 
     def __enter__(self) -> Self:
         return self
@@ -53,11 +56,21 @@ class SqlLedger:
         """Close all connections to the database; claims stand until their leases are over."""
         self._engine.dispose()
 
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """Yield a transaction that also writes what earlier ones could not."""
+        owed = self._owed.all()
+        with writing(self._engine) as connection:
+            for intent, error in owed:
+                claims.leave(connection, self._claimant, intent, error)
+            yield connection
+        self._owed.drop(owed)
+
     def reserve(
         self, certname: Certname, platform: str, classification: Classification, *, request_id: str
     ) -> tuple[Node, Intent]:
         """See :meth:`espm.ports.Ledger.reserve`."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             node = nodes.insert(connection, certname, platform, classification)
             add = IntentKind.ADD
             return node, claims.insert(connection, self._claimant, node, add, {}, request_id)
@@ -101,14 +114,14 @@ class SqlLedger:
         request_id: str,
     ) -> Intent:
         """See :meth:`espm.ports.Ledger.begin`."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             nodes.admit(connection, node, kind)
             given = payload or {}
             return claims.insert(connection, self._claimant, node, kind, given, request_id)
 
     def condemn(self, intent: Intent) -> Node:
         """See :meth:`espm.ports.Ledger.condemn`; the claim's lease begins anew."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             node = nodes.lock(connection, intent.generation)
             claims.renew(connection, self._claimant, intent)
             if node.state is NodeState.DELETING:
@@ -118,7 +131,7 @@ class SqlLedger:
 
     def activate(self, intent: Intent) -> Node:
         """See :meth:`espm.ports.Ledger.activate`."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             nodes.lock(connection, intent.generation)
             claims.finish(connection, self._claimant, intent, "done")
             adding, active = NodeState.ADDING, NodeState.ACTIVE
@@ -127,7 +140,7 @@ class SqlLedger:
     def change(self, intent: Intent, classification: Classification, version: int) -> Node:
         """See :meth:`espm.ports.Ledger.change`."""
         text, active = rows.dump_classification(classification), NodeState.ACTIVE
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             nodes.check_older(nodes.lock(connection, intent.generation), version)
             claims.finish(connection, self._claimant, intent, "done")
             values = {"classification": text, "version": version}
@@ -135,7 +148,7 @@ class SqlLedger:
 
     def close(self, intent: Intent) -> None:
         """See :meth:`espm.ports.Ledger.close`."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             if not claims.is_closed(connection, intent):
                 claims.finish(connection, self._claimant, intent, "done")
 
@@ -143,7 +156,7 @@ class SqlLedger:
         """See :meth:`espm.ports.Ledger.bury`."""
         undone = intent.kind is IntentKind.ADD
         end = NodeState.UNDONE if undone else NodeState.DELETED
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             nodes.lock(connection, intent.generation)
             if not claims.is_closed(connection, intent):
                 outcome = "undone" if undone else "done"
@@ -151,15 +164,19 @@ class SqlLedger:
                 nodes.move(connection, intent.generation, NodeState.DELETING, end)
 
     def leave(self, intent: Intent, error: str) -> None:
-        """See :meth:`espm.ports.Ledger.leave`; fine when the claim does not stand any more."""
-        with writing(self._engine) as connection:
-            claims.leave(connection, self._claimant, intent, error)
+        """See :meth:`espm.ports.Ledger.leave`; fine when the claim does not stand any more.
+
+        One that can't be written is written by whatever is written next.
+        """
+        self._owed.add(intent, error)
+        with self._writing():
+            pass
 
     def claim_left(
         self, node: Node | None = None, kinds: Collection[IntentKind] = tuple(IntentKind)
     ) -> Sequence[tuple[Node, Intent]]:
         """See :meth:`espm.ports.Ledger.claim_left`."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             return claims.claim_all(connection, self._claimant, claims.left(node, kinds))
 
     def orphan(self) -> int:
@@ -168,24 +185,24 @@ class SqlLedger:
         Only for one who holds the ledger's lock: no other can be alive then, so there is no
         lease to wait for.
         """
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             return claims.leave_others(connection, self._claimant)
 
     def order(self, intent: Intent, key_sha256: str, key_maker: KeyMaker) -> Certificate:
         """See :meth:`espm.ports.Ledger.order`; the claim's lease begins anew."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             node = nodes.lock(connection, intent.generation)
             claims.renew(connection, self._claimant, intent)
             return certificates.insert(connection, node, intent.kind, key_sha256, key_maker)
 
     def record(self, certificate: Certificate, issued: Issued) -> Certificate:
         """See :meth:`espm.ports.Ledger.record`."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             return certificates.record(connection, certificate, issued)
 
     def mark(self, certificate: Certificate, state: CertificateState) -> Certificate:
         """See :meth:`espm.ports.Ledger.mark`."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             return certificates.mark(connection, certificate, state)
 
     def certificate(self, node: Node) -> Certificate | None:
@@ -202,5 +219,5 @@ class SqlLedger:
 
     def ping(self) -> None:
         """See :meth:`espm.ports.Ledger.ping`; commits a row, as a full disk fails only then."""
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             connection.execute(pulse.update().values(beaten_at=now()))

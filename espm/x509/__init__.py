@@ -22,13 +22,14 @@ from espm.x509.certificate import (
     spki_pin,
 )
 from espm.x509.crl import revoked
-from espm.x509.csr import check_csr, csr_der_sha256, csr_key_sha256, new_csr
+from espm.x509.csr import check_csr, check_issued, csr_der_sha256, csr_key_sha256, new_csr
 from espm.x509.keys import Key, key_pem, key_sha256, new_key
 
 __all__ = [
     "Key",
     "certificates",
     "check_csr",
+    "check_issued",
     "colons",
     "common_name",
     "csr_der_sha256",

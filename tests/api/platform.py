@@ -14,8 +14,8 @@ from espm import ledger
 from espm.api.app import Application
 from espm.api.auth import Keyring
 from espm.api.gate import Gate
-from espm.api.handlers import Handlers
-from espm.classifier.builtin import BuiltinClassifier
+from espm.api.handlers import Backend, Handlers
+from espm.classifier.builtin import CAN, BuiltinClassifier
 from espm.classifier.directory import prepare
 from espm.health import Readiness
 from espm.model import Limits, Platform
@@ -173,7 +173,7 @@ def running(directory: Path, door: Door) -> Iterator[Espm]:
     ca, catalogue = FakeCa(), FakeCatalogue()
     with ledger.open_ledger(url) as store:
         ports = Ports(store, classifier, catalogue, ca, frozenset({"puppet.example.com"}))
-        backends = {"ca": "fake", "classifier": "builtin"}
+        backends = {"ca": Backend("fake", ("sign-csr",)), "classifier": Backend("builtin", CAN)}
         handlers = Handlers(ports, Readiness(ports, max_age=0), backends)
         door.app = Application(handlers, Keyring(PLATFORMS), Gate(4), BODY_LIMIT).wsgi()
         yield Espm(ca, catalogue, store, ports, enc, door.url, door.ca_file)

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Self
 
 import trustme
@@ -140,7 +142,6 @@ class Site:
     port: int
     sample: Sample
     authority: trustme.CA
-    sections: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def make(cls, directory: Path, authority: trustme.CA, puppet_url: str) -> Site:
@@ -148,7 +149,7 @@ class Site:
         sample = Sample.make(directory)
         write_identity(authority, directory)
         site = cls(directory, free_port(), sample, authority)
-        ledger.upgrade(site.ledger_url)
+        (directory / "ledger.db").write_bytes(_new_ledger())
         site.enc.mkdir()
         prepare(site.enc)
         site.groups(GROUPS)
@@ -231,6 +232,14 @@ def espm(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=30,
     )
+
+
+@cache
+def _new_ledger() -> bytes:
+    """Return an empty ledger; migrating one takes longer than starting espm."""
+    with TemporaryDirectory() as directory:
+        ledger.upgrade(f"sqlite:///{directory}/ledger.db")
+        return (Path(directory) / "ledger.db").read_bytes()
 
 
 def free_port() -> int:

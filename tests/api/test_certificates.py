@@ -248,3 +248,48 @@ def test_another_certificate_of_the_same_key_is_revoked_and_proved_too(
     espm.ca.revoked.add(first)
     assert node.call("DELETE", PATH).status_code == 204
     assert len(espm.ca.revoked) == 2
+
+
+def test_a_left_issue_does_not_hide_a_certificate(espm: Espm, node: Client) -> None:
+    """DELETE of a certificate finds the one whose issue was left half-way."""
+    down = BackendUnavailable("the CA does not answer")
+    espm.ca.fail_after["sign"] = down
+    real = espm.ca.certificate
+    espm.ca.certificate = _once_then(real, down)  # type: ignore[method-assign]
+    node.call("POST", CERTIFICATE, json={"csr": make_csr().decode()})
+    espm.ca.certificate = real  # type: ignore[method-assign]
+    espm.ca.fail_after.clear()
+
+    assert node.call("DELETE", CERTIFICATE).status_code == 204
+    assert NAME not in espm.ca.issued
+    assert len(espm.ca.revoked) == 1
+
+
+def _once_then(real: Any, error: Exception) -> Any:
+    """Return *real* for its first call, and what raises *error* for the others."""
+    calls: list[Any] = []
+
+    def wrapper(certname: Any) -> Any:
+        calls.append(certname)
+        if len(calls) > 1:
+            raise error
+        return real(certname)
+
+    return wrapper
+
+
+def test_an_extension_that_was_swapped_in_is_revoked(espm: Espm, node: Client) -> None:
+    """What the CA signed is held to the rules for CSRs, whatever was checked before."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    plain = make_csr(key=key)
+    issue = espm.ca._issue
+
+    def with_role(subject: Any, public_key: Any, *, ca: bool) -> bytes:
+        return issue(subject, public_key, ca=ca, role=x509.UnrecognizedExtension(_OID, b"\x0c"))
+
+    espm.ca._issue = with_role  # type: ignore[method-assign, assignment]
+    answer = node.call("POST", CERTIFICATE, json={"csr": plain.decode()})
+
+    assert slug(answer) == "backend-refused"
+    assert len(espm.ca.revoked) == 1
+    assert NAME not in espm.ca.issued

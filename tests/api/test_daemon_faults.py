@@ -61,7 +61,9 @@ FAULTS: dict[str, tuple[Callable[[Site], None], int, int, str]] = {
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CompletedProcess[str]]]:
+def outcomes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, CompletedProcess[str]]]:
     """How espm ended with each fault; they are tried at once, for each takes its time."""
     authority = trustme.CA()
     with socket.socket() as taken, ThreadPoolExecutor(4) as pool:

@@ -176,9 +176,7 @@ def test_the_ledger_is_copied_while_the_daemon_runs(
     assert copy.stat().st_mode & 0o077 == 0
 
 
-def test_a_backup_writes_over_nothing(
-    site: Site, beside: dict[str, CompletedProcess[str]]
-) -> None:
+def test_a_backup_writes_over_nothing(site: Site, beside: dict[str, CompletedProcess[str]]) -> None:
     """A file that is there already is left alone, and one line says so."""
     refused = beside["overwrite"]
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from espm.api import kinds
+from espm.api.faults import NotJson
+from espm.api.parsing import parse_json
 from espm.api.routes import ROUTES
 from espm.errors import BackendUnavailable, EspmError
 from espm.server import framing
 from tests.api.platform import BODY_LIMIT, PSK
 from tests.api.test_nodes import NAME, slug
 from tests.api.wire import wait_until
+from tests.fake_catalogue import puppet_class
 
 if TYPE_CHECKING:
     from tests.api.platform import Client, Espm
@@ -90,16 +94,17 @@ def test_the_request_id_is_taken_or_made(cloud: Client) -> None:
 
 def test_one_line_for_each_request(cloud: Client, caplog: pytest.LogCaptureFixture) -> None:
     """The log has who asked what and how it ended."""
-    with caplog.at_level(logging.INFO, "espm.api.app"):
-        cloud.get("/v1/nodes/x")
 
     def lines() -> list[str]:
         return [each.getMessage() for each in caplog.records if each.name == "espm.api.app"]
 
-    # The line is written when the answer is out.
-    assert wait_until(lambda: bool(lines()))
-    assert len(lines()) == 1
-    assert lines()[0].startswith('127.0.0.1 cloud "GET /v1/nodes/x" 404 ')
+    with caplog.at_level(logging.INFO, "espm.api.app"):
+        cloud.get("/v1/nodes/x")
+        # The line is written when the answer is out.
+        assert wait_until(lambda: any('"GET /v1/nodes/x" 404 ' in line for line in lines()))
+    mine = [line for line in lines() if "/v1/nodes/x" in line]
+    assert len(mine) == 1
+    assert mine[0].startswith("127.0.0.1 cloud ")
 
 
 @pytest.mark.parametrize(
@@ -157,6 +162,8 @@ def test_whoami_says_who_and_what(cloud: Client) -> None:
     assert body["limits"]["environments"] == ["production", "staging"]
     assert body["puppet"] == "7.9.5"
     assert body["backends"] == {"ca": "fake", "classifier": "builtin"}
+    assert body["can"]["ca"] == ["sign-csr"]
+    assert "classes" in body["can"]["classifier"]
     assert "psk" not in json.dumps(body)
 
 
@@ -264,3 +271,61 @@ def test_open_routes_are_the_known_ones() -> None:
         "/readyz",
         "/problems/{slug}",
     }
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Odd": "=?nosuch?q?a?="},
+        {"X-Odd": "=?utf-8?b?a?="},
+        {"Cookie": "@=1"},
+        {"Cookie": "[=1"},
+        {"Range": "bytes=9-1"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/healthz", "/v1/nodes"])
+def test_headers_that_nobody_asked_for_break_nothing(
+    espm: Espm, path: str, headers: dict[str, str]
+) -> None:
+    """What CherryPy would decode, and fail at in HTML, is not even looked at."""
+    answer = espm.client(psk=None).get(path, headers=headers)
+
+    assert answer.status_code == (200 if path == "/healthz" else 401)
+    assert "json" in answer.headers["Content-Type"]
+
+
+def test_a_query_that_is_no_utf8_is_refused(espm: Espm, cloud: Client) -> None:
+    """Strangers are told to authenticate, a platform what is wrong."""
+    assert espm.client(psk=None).get("/v1/nodes?a=%ff").status_code == 401
+    assert slug(cloud.get("/v1/nodes?limit=%ff")) == "invalid-request"
+
+
+@pytest.mark.parametrize("header", ["", ",", ", ,"])
+def test_an_empty_if_match_deletes_nothing(cloud: Client, header: str) -> None:
+    """A script with an empty variable keeps its protection."""
+    cloud.add(NAME)
+    answer = cloud.call("DELETE", f"/v1/nodes/{NAME}", headers={"If-Match": header})
+
+    assert slug(answer) == "invalid-request"
+    assert cloud.get(f"/v1/nodes/{NAME}").status_code == 200
+
+
+def test_many_unknown_names_cost_little(espm: Espm, cloud: Client) -> None:
+    """Guesses are for a few names; a long list of wrong ones gets none."""
+    espm.catalogue.known = {f"known{each}": puppet_class(f"known{each}") for each in range(1000)}
+    begun = monotonic()
+    answer = cloud.add(NAME, classes=[f"unknown{each}" for each in range(1500)])
+
+    assert slug(answer) == "invalid-classification"
+    assert len(answer.json()["errors"]) == 1500
+    assert monotonic() - begun < 5
+
+
+def test_a_repeated_name_is_found_at_once() -> None:
+    """The cost of looking grows with the body, not with its square."""
+    names = ",".join(f'"a{each}":1' for each in range(20000))
+    begun = monotonic()
+    with pytest.raises(NotJson, match="is repeated"):
+        parse_json(f'{{{names},"a19999":1}}'.encode())
+
+    assert monotonic() - begun < 2

@@ -252,7 +252,17 @@ def test_nodes_are_listed_in_pages(cloud: Client, other: Client) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=1001", "limit=x", "state=gone", "after=A", "page=2", "limit=1&limit=2"],
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=000000001000000",
+        "limit=00000000199999999999999999999999",
+        "state=gone",
+        "after=A",
+        "page=2",
+        "limit=1&limit=2",
+    ],
 )
 def test_a_bad_query_is_refused(cloud: Client, query: str) -> None:
     """Odd values, unknown names and repeated ones are 422."""
@@ -411,6 +421,42 @@ def test_a_wrong_body_is_refused_with_every_fault(cloud: Client, body: Any) -> N
     assert slug(answer) == "invalid-request"
     assert answer.json()["errors"]
     assert cloud.get("/v1/nodes").json()["nodes"] == []
+
+
+def test_a_launch_that_could_not_be_undone_is_undone_by_its_repeat(
+    espm: Espm, cloud: Client
+) -> None:
+    """The platform only has to send its POST again; no restart is needed."""
+    down = BackendUnavailable("the CA does not answer")
+    espm.ca.fail_after["sign"] = espm.ca.fail_before["revoke"] = down
+    assert cloud.add(NAME, certificate={}).status_code == 503
+    assert slug(cloud.add(NAME, certificate={})) == "node-busy"
+    espm.ca.fail_after.clear()
+    espm.ca.fail_before.clear()
+    again = cloud.add(NAME, certificate={})
+
+    assert again.status_code == 201, again.text
+    assert len(espm.ca.revoked) == 1
+
+
+def test_an_odd_certificate_of_somebody_else_does_not_block_a_deletion(
+    espm: Espm, cloud: Client
+) -> None:
+    """A certificate that can't be read is not ours; ours is in the CRL."""
+    cloud.add(NAME, certificate={})
+    serial = next(iter(espm.ca.issued))
+    espm.ca.revoke(Certname(serial))
+    espm.ca.issued[NAME] = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+    assert cloud.call("DELETE", PATH).status_code == 204
+    assert NAME in espm.ca.issued
+
+
+def test_a_reserved_name_outside_the_limits_is_like_any_other(narrow: Client) -> None:
+    """Whoever may not use a name does not learn that it is a server's."""
+    answer = narrow.call("POST", "/v1/nodes", json={"certname": "puppet.example.com"})
+
+    assert slug(answer) == "outside-limits"
 
 
 def test_a_left_deletion_is_carried_on_by_recovery(espm: Espm, cloud: Client) -> None:

@@ -96,16 +96,23 @@ class Stack:
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)
         self.printed = Printed(self.setup("--create", "--user", self.user, "--apply"))
+        self._listen_here_only()
         if self._groups:
             (self.etc / "groups.yaml").write_text(self._groups)
         (self.root / "espm.pem").write_text(self.printed.certificate)
+
+    def _listen_here_only(self) -> None:
+        """Keep the daemon on 127.0.0.1: by default it serves other hosts, too."""
+        text = self.ini.read_text().replace("[server]\n", "[server]\nhost = 127.0.0.1\n", 1)
+        self.ini.write_text(text)
 
     def setup(self, *options: str) -> str:
         """Run `espm_setup` with the options that this stack always needs; return its output."""
         argv = [sys.executable, "-m", "espm_setup", *self.always(), *options]
         done = self.run(argv)
         if done.returncode:
-            raise StackFailed(done.stdout + done.stderr)
+            message = f"espm_setup exited with {done.returncode}\n{done.stdout}{done.stderr}"
+            raise StackFailed(message)
         return done.stdout
 
     def always(self) -> list[str]:
@@ -146,7 +153,7 @@ class Stack:
 
     def start(self) -> None:
         """Start the daemon and return when it serves."""
-        with self.log.open("ab") as log, importable() as (path, descriptors):
+        with self.log.open("ab") as log, importable(self.root / "code") as (path, fd):
             offset = log.tell()
             self._process = subprocess.Popen(
                 [interpreter(self.user), "-m", "espm", "-c", str(self.ini)],
@@ -156,7 +163,7 @@ class Stack:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=descriptors,
+                pass_fds=(fd,),
                 **as_user(self.user),
             )
         self.wait_for("ENGINE Bus STARTED", offset)

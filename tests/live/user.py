@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -32,18 +33,19 @@ def daemon_user() -> str:
 
 
 @contextmanager
-def importable() -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield a PYTHONPATH that holds for every user, and the descriptors to pass on for it.
+def importable(place: Path) -> Iterator[tuple[str, int]]:
+    """Yield a PYTHONPATH that holds for every user, and a descriptor to pass on for it.
 
-    A checkout in root's home is out of everybody's reach by its path, but not by an open
-    directory (proc(5), /proc/pid/fd: such a link leads there without a look at the path).
+    What is in root's home is out of everybody's reach. So espm is copied to *place*, and what it
+    needs is reached by an open directory (proc(5), /proc/pid/fd: such a link leads there without
+    a look at the path).
     """
-    descriptors = tuple(os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in PATHS)
+    shutil.copytree(REPOSITORY / "espm", place / "espm", dirs_exist_ok=True)
+    descriptor = os.open(PATHS[1], os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield ":".join(f"/proc/self/fd/{each}" for each in descriptors), descriptors
+        yield f"{place}:/proc/self/fd/{descriptor}", descriptor
     finally:
-        for each in descriptors:
-            os.close(each)
+        os.close(descriptor)
 
 
 def interpreter(user: str) -> str:

@@ -127,7 +127,7 @@ TRAPS = [
     ),
     *("\\ud83d\\ude00", "\\", "\\\\", "\\n", '"', "trail ", "\n", "a\nb", "a\r\nb\n\n", ODD, "é"),
     *ODD,
-    *(0, -1, 2**31, 2**63, 2**64, -(2**70), 10**300, True, False, None),
+    *(0, -1, 2**31, 2**63 - 1, -(2**63), True, False, None),
     *(0.0, -0.0, 1.0, 1e16, 1e-7, 1.5e300, 5e-324, 1.7976931348623157e308, 0.1, -1e22, 123456.789),
     *({}, [], [[]], [{}], {"a": {}}, {"": ""}, {"=": 1, "y": 2, "1": 3, "null": 4, ":a": 5}),
     {"k" * 998: 1},
@@ -139,7 +139,7 @@ keys = texts.filter(lambda text: text != "<<" and len(text) < 80)
 values = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers()
+    | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
@@ -197,7 +197,8 @@ def test_the_head_is_one_line_of_fixed_shape() -> None:
         ({1: 1}, "not a string"),
         ({1, 2}, "a set is not a JSON value"),
         (b"x", "a bytes is not"),
-        pytest.param(10**5000, "too many digits", id="digits"),
+        pytest.param(10**5000, "more than 64 bits", id="digits"),
+        pytest.param(2**63, "more than 64 bits", id="65 bits"),
     ],
 )
 def test_what_puppet_would_misread_is_refused(value: Any, why: str) -> None:

@@ -1,0 +1,91 @@
+"""The keyring: who calls, found out in a time that tells nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+
+from espm.api.auth import Keyring
+from espm.errors import OutsideLimits, Unauthenticated
+from espm.model import Limits, Platform
+
+KEYS = {"one": ("a1", "a2"), "two": ("b1",), "three": ("c1", "c2")}
+
+
+def _platform(name: str, keys: tuple[str, ...], **limits: tuple[str, ...]) -> Platform:
+    digests = tuple(hashlib.sha256(key.encode()).hexdigest() for key in keys)
+    return Platform(name, digests, Limits(**limits))
+
+
+KEYRING = Keyring([_platform(name, keys) for name, keys in KEYS.items()])
+
+
+@pytest.mark.parametrize("key", ["a1", "b1", "c2", "wrong", ""])
+def test_every_digest_is_compared_whichever_matches(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """The work done is the same for each key, known or not, first or last."""
+    compared = []
+    real = hmac.compare_digest
+
+    def counting(known: bytes, given: bytes) -> bool:
+        compared.append((known, given))
+        return real(known, given)
+
+    monkeypatch.setattr(hmac, "compare_digest", counting)
+    try:
+        KEYRING.authenticate(f"Bearer {key}", "192.0.2.1")
+    except Unauthenticated:
+        assert key in {"wrong", ""}
+    digest = hashlib.sha256(key.encode()).hexdigest().encode()
+
+    assert [given for _, given in compared] == [digest] * 5
+    assert len({known for known, _ in compared}) == 5
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_each_of_a_platforms_keys_is_its_own(name: str) -> None:
+    """Both keys of a platform that changes them are good, in any spelling of the scheme."""
+    found = {
+        KEYRING.authenticate(f"{scheme} {key}", "192.0.2.1").name
+        for key in KEYS[name]
+        for scheme in ("Bearer", "bearer", "BEARER")
+    }
+
+    assert found == {name}
+
+
+@pytest.mark.parametrize("header", ["", "a1", "Basic a1", "Bearer", "Bearer a1 a1", "a1 Bearer"])
+def test_everything_else_is_nobody(header: str) -> None:
+    """A good key without its scheme is as good as none."""
+    with pytest.raises(Unauthenticated):
+        KEYRING.authenticate(header, "192.0.2.1")
+
+
+def test_a_digest_is_no_key() -> None:
+    """Who reads the configuration cannot call with what stands there."""
+    with pytest.raises(Unauthenticated):
+        KEYRING.authenticate(f"Bearer {hashlib.sha256(b'a1').hexdigest()}", "192.0.2.1")
+
+
+def test_a_good_key_from_elsewhere_is_refused_by_its_limit() -> None:
+    """The network is looked at once the key is known, so a stranger learns nothing of it."""
+    keyring = Keyring([_platform("far", ("k",), networks=("10.0.0.0/8",))])
+    with pytest.raises(OutsideLimits, match="networks"):
+        keyring.authenticate("Bearer k", "192.0.2.1")
+    with pytest.raises(Unauthenticated):
+        keyring.authenticate("Bearer x", "192.0.2.1")
+
+    assert keyring.authenticate("Bearer k", "10.1.2.3").name == "far"
+
+
+def test_keys_are_exchanged_whole() -> None:
+    """After a reload only the new platforms call."""
+    keyring = Keyring([_platform("old", ("o",))])
+    keyring.replace([_platform("new", ("n",))])
+    with pytest.raises(Unauthenticated):
+        keyring.authenticate("Bearer o", "192.0.2.1")
+
+    assert keyring.authenticate("Bearer n", "192.0.2.1").name == "new"
