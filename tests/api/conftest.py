@@ -7,10 +7,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.api.platform import NARROW_PSK, OTHER_PSK, Client, Door, Espm, opened, running
+from tests.api.wire import trusting, write_pair
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from pathlib import Path
+
+    import trustme
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, trustme.CA]:
+    """Make a certificate, its key, and who issued it."""
+    return write_pair(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def client(pair: tuple[str, str, trustme.CA]) -> ssl.SSLContext:
+    """Make a client's context."""
+    return trusting(pair[2])
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,7 @@ from tests.api.wire import (
     read_answer,
     secure,
     serving,
-    trusting,
     wait_until,
-    write_pair,
 )
 
 if TYPE_CHECKING:
@@ -63,18 +61,6 @@ class Application:
             raise LookupError(message)
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, trustme.CA]:
-    """Make a certificate, its key, and who issued it."""
-    return write_pair(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def client(pair: tuple[str, str, trustme.CA]) -> ssl.SSLContext:
-    """Make a client's context."""
-    return trusting(pair[2])
 
 
 @pytest.fixture

@@ -24,9 +24,7 @@ from tests.api.wire import (
     read_answer,
     secure,
     serving,
-    trusting,
     wait_until,
-    write_pair,
 )
 
 if TYPE_CHECKING:
@@ -57,18 +55,6 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     environ["espm.connection"].authenticated = environ["PATH_INFO"] == "/key"
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, trustme.CA]:
-    """Make a certificate, its key, and who issued it."""
-    return write_pair(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def client(pair: tuple[str, str, trustme.CA]) -> ssl.SSLContext:
-    """Make a client's context."""
-    return trusting(pair[2])
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from espm.classifier.builtin import BuiltinClassifier, connect
-from espm.classifier.directory import prepare
 from espm.classifier.recent import Recent
 from espm.classifier.stamp import Stamp, State
 from espm.errors import BackendUnavailable, ConfigError, GroupsError, InvalidClassification
@@ -38,15 +37,6 @@ def node(name: str = "web1", *groups: str, **changes: Any) -> Node:
         updated=NOW,
     )
     return replace(made, **changes)
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """Return a prepared ENC directory."""
-    path = tmp_path / "enc"
-    path.mkdir()
-    prepare(path)
-    return path
 
 
 @pytest.fixture

@@ -25,15 +25,6 @@ BODY = '"environment": "production", "classes": {}, "parameters": {}}\n'
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """Return a prepared ENC directory."""
-    path = tmp_path / "enc"
-    path.mkdir()
-    prepare(path)
-    return path
-
-
-@pytest.fixture
 def documents(directory: Path) -> Documents:
     """Return the documents of the directory."""
     return Documents(directory)

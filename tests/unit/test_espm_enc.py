@@ -39,15 +39,6 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """Return a prepared ENC directory, readable for others on the way there."""
-    path = tmp_path / "enc"
-    path.mkdir()
-    prepare(path)
-    return path
-
-
-@pytest.fixture
 def enc(shell: list[str], directory: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return the script on the directory, run by the shell."""
 
