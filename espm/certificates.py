@@ -138,6 +138,7 @@ def obtain(node: Node, intent: Intent, order: Order, platform: Platform, ports: 
         raise CertnameTaken(msg)
     request = _request(node.certname, order, platform, ports)
     bundle = ports.ca.bundle()
+    ports.ca.check_rights(node.certname)
     ordered = ports.ledger.order(intent, request.key_sha256, request.key_maker)
     if request.pem is not None:
         ports.ca.submit(node.certname, request.pem)

@@ -76,9 +76,10 @@ class Daemon:
             connections=config.server.connections,
             strangers_per_peer=config.server.strangers_per_peer,
         )
+        self._readiness = Readiness(ports, confirm=lock.confirm)
         handlers = Handlers(
             ports,
-            Readiness(ports, confirm=lock.confirm),
+            self._readiness,
             {
                 "ca": _backend("ca", config.ca_backend),
                 "classifier": _backend("classifier", config.classifier_backend),
@@ -139,8 +140,11 @@ class Daemon:
         cherrypy.engine.log("Reloaded." if done else "Reloaded in part; see above.")
 
     def _settle(self) -> None:
-        """Carry on what was left, then say what is wrong with the groups; Puppet may be slow."""
+        """Carry on what was left, and say what does not work; Puppet may be slow to answer."""
         try:
+            for part, reason in self._readiness.reasons().items():
+                if reason is not None:
+                    logger.warning("%s: %s; run 'espm check'", part, reason)
             if left := recover(self._ports):
                 logger.warning("%d operations could not be carried on; see above", left)
             reload.say_unknown_classes(self._ports)

@@ -47,6 +47,19 @@ class EspmError(Exception):
     """The root of all errors that espm raises on purpose; never raised itself."""
 
 
+def causes(error: BaseException) -> str:
+    """Return *error* and what caused it on one line, for the log; never for the caller."""
+    chain: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(chain) < 5:
+        text = str(current)
+        chain.append(
+            text if isinstance(current, EspmError) else f"{type(current).__name__}: {text}"
+        )
+        current = current.__cause__
+    return " <- ".join(chain)
+
+
 class Unauthenticated(EspmError):
     """No known preshared key came with the request."""
 

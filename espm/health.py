@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _PARTS = ("ledger", "enc", "ca")
+_MOMENT = 2.0
 
 
 class Readiness:
@@ -46,9 +47,11 @@ class Readiness:
     def reasons(self) -> Mapping[str, str | None]:
         """Return ``ledger``, ``enc`` and ``ca``, each None when it works, else why not.
 
-        Only one caller looks; the others are told at once what is known.
+        Only one caller looks; the others are told at once what is known.  Before anything is
+        known, at the start, they wait a moment.
         """
-        if not self._lock.acquire(blocking=False):
+        nothing_known = self._asked == float("-inf")
+        if not self._lock.acquire(timeout=_MOMENT if nothing_known else 0):
             return self._meanwhile()
         try:
             if time.monotonic() - self._asked > self._max_age:

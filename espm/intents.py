@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from espm.errors import EspmError
+from espm.errors import EspmError, causes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +45,8 @@ def carry_on(
             with or_leave(intent, ports):
                 finishers[intent.kind](node, intent, ports)
         except EspmError as error:
-            log.warning("left for later: %s of %s: %s", intent.kind, node.certname, error)
+            what = causes(error)
+            log.warning("left for later: %s of %s: %s", intent.kind, node.certname, what)
             yield error
         except Exception as error:
             log.exception("left for later: %s of %s", intent.kind, node.certname)
@@ -75,6 +76,9 @@ def or_else(undo: Callable[[], None], intent: Intent, ports: Ports) -> Iterator[
     except BaseException as error:
         try:
             undo()
+        except EspmError as failure:
+            log.error("could not undo %s: %s", intent.kind, causes(failure))  # noqa: TRY400 - no bug
+            _leave(intent, error, ports)
         except Exception:
             log.exception("could not undo %s", intent.kind)
             _leave(intent, error, ports)
@@ -95,6 +99,6 @@ def _leave(intent: Intent, error: BaseException, ports: Ports) -> None:
     reason = str(error) if isinstance(error, EspmError) else "internal error; see the log of espm"
     try:
         ports.ledger.leave(intent, reason)
-    except EspmError:
-        # The lease of the claim runs out by itself, so the intent is not lost.
-        log.exception("the ledger could not note that %s was left", intent.kind)
+    except EspmError as failure:
+        # The ledger notes it with whatever it writes next, or the lease of the claim runs out.
+        log.error("could not note that %s was left: %s", intent.kind, causes(failure))  # noqa: TRY400 - no bug

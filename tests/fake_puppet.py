@@ -139,6 +139,10 @@ def _wish(puppet: FakePuppet, name: str, body: bytes) -> tuple[int, bytes]:
     return 204, b""
 
 
+def _rights(*_: Any) -> tuple[int, bytes]:
+    return 404, b"Resource not found."
+
+
 def _clean(puppet: FakePuppet, name: str, _: bytes) -> tuple[int, bytes]:
     puppet.ca.clean(Certname(name))
     return 204, b""
@@ -172,6 +176,7 @@ _ANSWERS: dict[tuple[str, str], Callable[[FakePuppet, str, bytes], tuple[int, by
     ("GET", "certificate"): _certificate,
     ("GET", "certificate_request"): _request,
     ("PUT", "certificate_request"): _submit,
+    ("GET", "certificate_status"): _rights,
     ("PUT", "certificate_status"): _wish,
     ("DELETE", "certificate_status"): _clean,
     ("GET", "certificate_revocation_list"): _crl,

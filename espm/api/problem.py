@@ -69,6 +69,6 @@ def _log(problem: Problem, error: BaseException) -> None:
     if problem is INTERNAL:
         log.error("unexpected error", exc_info=error)
     elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s: %s", problem.slug, error, exc_info=error.__cause__)
+        log.error("%s: %s", problem.slug, errors.causes(error))
     else:
         log.info("%s: %s", problem.slug, error)

@@ -36,6 +36,14 @@ def connect(options: Mapping[str, Any], access: PuppetAccess) -> CertificateAuth
 class HttpApi(AgentHttp):
     """The CA by its HTTP API; see :class:`espm.ports.CertificateAuthority`."""
 
+    _may_sign = False
+
+    def check_rights(self, certname: Certname) -> None:
+        """Return when auth.conf lets us sign *certname*; it is asked until it was seen once."""
+        if not self._may_sign:
+            self._status("GET", certname, accept=(200, 404))
+            self._may_sign = True
+
     def sign(self, certname: Certname) -> bytes:
         """Have the CSR that waits signed and return the certificate."""
         reply = self._wish("signed", certname)

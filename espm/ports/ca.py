@@ -25,6 +25,14 @@ class CertificateAuthority(Protocol):
     def request(self, certname: Certname) -> bytes | None:
         """Return the CSR of *certname* that waits at the CA, if any."""
 
+    def check_rights(self, certname: Certname) -> None:
+        """Return when we may sign *certname*, as far as that can be known beforehand.
+
+        What can't be signed can't be withdrawn either, so this comes before :meth:`submit`.
+
+        :raises espm.errors.BackendRefused: we may not.
+        """
+
     def submit(self, certname: Certname, csr: bytes) -> None:
         """Hand in *csr* as an agent would.
 

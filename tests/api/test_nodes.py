@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm.errors import BackendUnavailable
+from espm.errors import BackendRefused, BackendUnavailable
 from espm.model import Certname
 
 if TYPE_CHECKING:
@@ -421,6 +421,16 @@ def test_a_wrong_body_is_refused_with_every_fault(cloud: Client, body: Any) -> N
     assert slug(answer) == "invalid-request"
     assert answer.json()["errors"]
     assert cloud.get("/v1/nodes").json()["nodes"] == []
+
+
+def test_without_rights_at_the_ca_nothing_is_begun(espm: Espm, cloud: Client) -> None:
+    """What espm may not sign it does not hand in, and the node is gone again."""
+    espm.ca.fail_before["check_rights"] = BackendRefused("auth.conf does not allow it")
+    answer = cloud.add(NAME, certificate={})
+
+    assert slug(answer) == "backend-refused"
+    assert espm.ca.requests == {}
+    assert cloud.get(PATH).status_code == 404
 
 
 def test_a_launch_that_could_not_be_undone_is_undone_by_its_repeat(

@@ -69,8 +69,11 @@ def test_a_part_that_hangs_keeps_nobody_waiting() -> None:
         go_on.wait(10)
         return "7.9.5"
 
-    ports.ca.version = hang
     readiness = health.Readiness(ports, max_age=0.01)
+    ports.ca.version, hanging = FakeCa().version, hang
+    readiness.reasons()
+    ports.ca.version = hanging
+    sleep(0.02)
     first = Thread(target=readiness.reasons)
     first.start()
     assert entered.wait(10)
