@@ -21,7 +21,7 @@ from espm.errors import (
     CsrPending,
     CsrUnknown,
 )
-from espm.model import Certificate, CertificateState, IntentKind, KeyMaker
+from espm.model import Certificate, IntentKind, KeyMaker
 
 if TYPE_CHECKING:
     from espm.model import Certname, Intent, Node, Platform
@@ -88,7 +88,8 @@ def issue(
     check_order(order, certname, platform)
     node = ports.ledger.node(platform.name, certname)
     intents.carry_on_left(node, FINISHERS, ports)
-    intent = ports.ledger.begin(node, IntentKind.ISSUE, request_id=request_id)
+    allowed = {"extensions": list(platform.limits.extensions)}
+    intent = intents.begin(node, IntentKind.ISSUE, ports, request_id=request_id, payload=allowed)
     with intents.or_else(lambda: ports.ledger.close(intent), intent, ports):
         _refuse_second(node, ports)
     with intents.or_else(lambda: finish_issue(node, intent, ports), intent, ports):
@@ -123,7 +124,7 @@ def revoke(platform: Platform, certname: Certname, ports: Ports, *, request_id: 
     find(platform, certname, ports)
     if not ports.ledger.certificates(node):
         return
-    intent = ports.ledger.begin(node, IntentKind.REVOKE, request_id=request_id)
+    intent = intents.begin(node, IntentKind.REVOKE, ports, request_id=request_id)
     with intents.or_leave(intent, ports):
         finish_revoke(node, intent, ports)
 
@@ -152,7 +153,7 @@ def finish_issue(node: Node, intent: Intent, ports: Ports) -> None:
     While the intent is open, the node's certificates are those that it ordered.
     """
     for certificate in ports.ledger.certificates(node):
-        settling.keep_or_settle(node.certname, certificate, ports)
+        settling.keep_or_settle(node.certname, certificate, intent.payload["extensions"], ports)
     ports.ledger.close(intent)
 
 
@@ -174,15 +175,9 @@ def _record(
         log.error("the CA signed another key for %s, serial %x", certname, issued.serial)
         msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
         raise BackendRefused(msg)
-    certificate = ports.ledger.record(ordered, issued)
-    try:
-        x509.check_issued(pem, certname, platform.limits.extensions)
-    except BackendRefused:
-        # Whoever holds the key, this certificate must not stay.
-        ports.ledger.mark(certificate, CertificateState.REVOKING)
-        raise
+    x509.check_issued(pem, certname, platform.limits.extensions)
     log.info("issued %s serial %x", certname, issued.serial)
-    return certificate
+    return ports.ledger.record(ordered, issued)
 
 
 def _refuse_second(node: Node, ports: Ports) -> None:

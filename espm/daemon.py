@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a claim on an intent stands.  The ledger's lock already tells that its holder is
 #: alive, so this only has to outlast the slowest operation.
-LEASE = 900.0
+LEASE = 3600.0
 
 
 def serve(path: Path) -> None:
@@ -111,8 +111,10 @@ class Daemon:
         for name in signals:
             if name != "SIGHUP":
                 engine.exit()
-                break
+                return
             self._reload_wanted.set()
+        msg = "the server ended without being told to; see above"
+        raise RuntimeError(msg)
 
     def _engine(self) -> cherrypy.process.wspbus.Bus:
         """Return CherryPy's bus with our server on it and nothing that we do not want."""

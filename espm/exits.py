@@ -1,4 +1,4 @@
-"""The exit codes of ``espm`` and ``espm_setup``, as sysexits(3) has them where it has one."""
+"""The exit codes of ``espm``, as sysexits(3) has them where it has one."""
 
 from __future__ import annotations
 

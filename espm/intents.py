@@ -18,12 +18,12 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from espm.errors import EspmError, causes
+from espm.errors import EspmError, NodeBusy, VersionMismatch, causes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from espm.model import Intent, IntentKind, Node
+    from espm.model import Intent, IntentKind, Json, Node
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
@@ -33,26 +33,43 @@ Finish = Callable[["Node", "Intent", "Ports"], None]
 """Carries one kind of intent on to its end, closing it; safe to repeat."""
 
 
+def begin(
+    node: Node,
+    kind: IntentKind,
+    ports: Ports,
+    *,
+    request_id: str,
+    payload: Mapping[str, Json] | None = None,
+) -> Intent:
+    """Open an intent for a caller who named no version of the node.
+
+    :raises espm.errors.NodeBusy: something is in the way, or came in between.
+    """
+    try:
+        return ports.ledger.begin(node, kind, payload, request_id=request_id)
+    except VersionMismatch as error:
+        msg = f"{node.certname} was changed by another request just now; try again"
+        raise NodeBusy(msg) from error
+
+
 def carry_on(
     claimed: Iterable[tuple[Node, Intent]], finishers: Mapping[IntentKind, Finish], ports: Ports
-) -> Iterator[Exception]:
-    """Carry on each of *claimed*; yield the error of each that had to be left again.
+) -> list[Exception]:
+    """Carry on each of *claimed*; return the error of each that had to be left again.
 
     A bug that one of them meets must not keep the others claimed and waiting.
     """
+    errors: list[Exception] = []
     for node, intent in claimed:
         try:
             with or_leave(intent, ports):
                 finishers[intent.kind](node, intent, ports)
-        except EspmError as error:
-            what = causes(error)
-            log.warning("left for later: %s of %s: %s", intent.kind, node.certname, what)
-            yield error
-        except Exception as error:
-            log.exception("left for later: %s of %s", intent.kind, node.certname)
-            yield error
+        except Exception as error:  # noqa: BLE001 - a bug stops this one only, and is logged
+            _say("left for later", intent, error)
+            errors.append(error)
         else:
             log.info("carried on: %s of %s", intent.kind, node.certname)
+    return errors
 
 
 def carry_on_left(node: Node, finishers: Mapping[IntentKind, Finish], ports: Ports) -> None:
@@ -61,7 +78,7 @@ def carry_on_left(node: Node, finishers: Mapping[IntentKind, Finish], ports: Por
     :raises espm.errors.EspmError: the first that could not be; try again later.
     """
     left = ports.ledger.claim_left(node, tuple(finishers))
-    for error in list(carry_on(left, finishers, ports)):
+    for error in carry_on(left, finishers, ports):
         raise error
 
 
@@ -76,11 +93,8 @@ def or_else(undo: Callable[[], None], intent: Intent, ports: Ports) -> Iterator[
     except BaseException as error:
         try:
             undo()
-        except EspmError as failure:
-            log.error("could not undo %s: %s", intent.kind, causes(failure))  # noqa: TRY400 - no bug
-            _leave(intent, error, ports)
-        except Exception:
-            log.exception("could not undo %s", intent.kind)
+        except Exception as failure:  # noqa: BLE001 - a bug is logged, and the intent left
+            _say("could not undo", intent, failure)
             _leave(intent, error, ports)
         raise
 
@@ -101,4 +115,10 @@ def _leave(intent: Intent, error: BaseException, ports: Ports) -> None:
         ports.ledger.leave(intent, reason)
     except EspmError as failure:
         # The ledger notes it with whatever it writes next, or the lease of the claim runs out.
-        log.error("could not note that %s was left: %s", intent.kind, causes(failure))  # noqa: TRY400 - no bug
+        _say("could not note that it was left", intent, failure)
+
+
+def _say(what: str, intent: Intent, error: Exception) -> None:
+    """Log a failure on one line, and a mistake of ours with its traceback."""
+    bug = None if isinstance(error, EspmError) else error
+    log.error("%s: %s: %s", what, intent.kind, causes(error), exc_info=bug)

@@ -8,15 +8,15 @@ back its catalog is withheld before its certificate is revoked.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from espm import certificates, classes, intents, limits, settling
+from espm import certificates, checking, endings, intents, limits
 from espm.errors import (
     CertnameTaken,
     InvalidCertname,
-    InvalidClassification,
+    NodeBusy,
     NodeUnknown,
     VersionMismatch,
 )
@@ -26,14 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from espm.certificates import Delivery, Order
-    from espm.model import Certname, Classification, Intent, Platform
+    from espm.model import Certname, Classification, Platform
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
-
-#: A look at Puppet's classes that is at most this old (seconds) is fresh: a class is only said
-#: to be unknown after such a look, and a burst of bad requests does not ask Puppet each time.
-FRESH = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +61,14 @@ def add_node(
     """
     limits.permit(platform, certname, classification)
     _refuse_reserved(certname, ports)
-    warnings = _check(platform, classification, ports)
+    warnings = checking.check(platform, classification, ports)
     if order is not None:
         certificates.check_order(order, certname, platform)
-    _finish_former_life(platform, certname, ports)
+    endings.finish_former_life(platform, certname, ports)
     node, intent = ports.ledger.reserve(
         certname, platform.name, classification, request_id=request_id
     )
-    with intents.or_else(lambda: finish_add(node, intent, ports), intent, ports):
+    with intents.or_else(lambda: endings.finish_add(node, intent, ports), intent, ports):
         _refuse_known(certname, ports)
         ports.classifier.classify(node)
         delivery = None
@@ -102,13 +98,14 @@ def change_node(
     node = ports.ledger.node(platform.name, certname)
     _match(node, if_match)
     limits.permit(platform, certname, classification)
-    warnings = _check(platform, classification, ports)
-    intents.carry_on_left(node, _CHANGING, ports)
+    warnings = checking.check(platform, classification, ports)
+    intents.carry_on_left(node, endings.CHANGING, ports)
     node = ports.ledger.node(platform.name, certname)
     _match(node, if_match)
-    intent = ports.ledger.begin(node, IntentKind.CHANGE, request_id=request_id)
+    begin = ports.ledger.begin if if_match else partial(intents.begin, ports=ports)
+    intent = begin(node, IntentKind.CHANGE, request_id=request_id)
     wanted = replace(node, classification=classification, version=node.version + 1)
-    with intents.or_else(lambda: finish_change(node, intent, ports), intent, ports):
+    with intents.or_else(lambda: endings.finish_change(node, intent, ports), intent, ports):
         ports.classifier.classify(wanted)
         changed = ports.ledger.change(intent, classification, wanted.version)
     log.info("changed %s to version %d", certname, changed.version)
@@ -161,71 +158,33 @@ def delete_node(
             return
         raise
     _match(node, if_match)
-    intent = ports.ledger.begin(node, IntentKind.DELETE, request_id=request_id)
+    try:
+        intent = ports.ledger.begin(node, IntentKind.DELETE, request_id=request_id)
+    except VersionMismatch as error:
+        _settle_race(platform, certname, error, ports, if_match=if_match)
+        return
     with intents.or_leave(intent, ports):
-        finish_delete(node, intent, ports)
+        endings.finish_delete(node, intent, ports)
     log.info("deleted %s generation %d", certname, node.generation)
 
 
-def finish_add(_node: Node, intent: Intent, ports: Ports) -> None:
-    """Take back an ADD that nobody was told of, wherever it stopped."""
-    finish_delete(ports.ledger.condemn(intent), intent, ports)
+def _settle_race(
+    platform: Platform,
+    certname: Certname,
+    error: VersionMismatch,
+    ports: Ports,
+    *,
+    if_match: Sequence[str],
+) -> None:
+    """Decide what a deletion means that another request overtook.
 
-
-def finish_change(node: Node, intent: Intent, ports: Ports) -> None:
-    """Take back a CHANGE that nobody was told of.
-
-    The old classification gets a version beyond the one that may be in force already.  Where
-    the ledger has the new one all the same, its answer was lost, and the change stands.
+    :raises espm.errors.NodeBusy: the node was changed and still is there.
     """
-    if ports.ledger.node(node.platform, node.certname).version != node.version:
-        return
-    restored = replace(node, version=node.version + 2)
-    ports.classifier.classify(restored)
-    ports.ledger.change(intent, node.classification, restored.version)
-
-
-def finish_delete(node: Node, intent: Intent, ports: Ports) -> None:
-    """End the life of a node: nothing valid, nothing classified, nothing pending.
-
-    Without a certificate nobody can ask for its catalog, so there is nothing to withhold; and a
-    name that turned out to be somebody else's is not withheld from them.
-    """
-    if ports.ledger.certificates(node):
-        ports.classifier.withhold(node)
-        settling.settle_all(node, ports)
-    ports.classifier.forget(node)
-    ports.ledger.bury(intent)
-
-
-def _check(platform: Platform, classification: Classification, ports: Ports) -> tuple[str, ...]:
-    """Check groups, environment, classes and parameters; return warnings."""
-    resolved = ports.classifier.resolve(classification)
-    limits.permit_environment(platform, resolved.environment)
-    if not ports.check_classes or not resolved.classes:
-        return ()
-    catalogue = ports.catalogue.classes(resolved.environment)
-    faults, warnings = classes.check(resolved.classes, catalogue)
-    if faults:
-        catalogue = ports.catalogue.classes(resolved.environment, max_age=FRESH)
-        faults, warnings = classes.check(resolved.classes, catalogue)
-    if faults:
-        msg = f"Puppet's environment '{resolved.environment}' can't carry this classification"
-        raise InvalidClassification(msg, faults)
-    return tuple(warnings)
-
-
-def _finish_former_life(platform: Platform, certname: Certname, ports: Ports) -> None:
-    """Carry on what was left of the platform's own node of that name; the name may be free then.
-
-    Whether it worked is for the reservation to find out.
-    """
-    try:
-        node = ports.ledger.node(platform.name, certname)
-    except NodeUnknown:
-        return
-    left = ports.ledger.claim_left(node, tuple(_ENDING))
-    deque(intents.carry_on(left, _ENDING, ports), maxlen=0)
+    if if_match:
+        raise error
+    if not ports.ledger.was_deleted(platform.name, certname):
+        msg = f"{certname} was changed by another request just now; try again"
+        raise NodeBusy(msg) from error
 
 
 def _refuse_reserved(certname: Certname, ports: Ports) -> None:
@@ -244,12 +203,3 @@ def _match(node: Node, if_match: Sequence[str]) -> None:
     if if_match and "*" not in if_match and node.etag not in if_match:
         msg = f"the node is at {node.etag} now; read it again and decide anew"
         raise VersionMismatch(msg)
-
-
-#: What a change has to see settled first; a deletion supersedes whatever is left.
-_CHANGING = {IntentKind.CHANGE: finish_change}
-
-#: What ends a life, so that the name can begin another.
-_ENDING = {IntentKind.ADD: finish_add, IntentKind.DELETE: finish_delete}
-
-FINISHERS = {**_ENDING, **_CHANGING}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from espm import certificates, intents, nodes
+from espm import certificates, endings, intents
 
 if TYPE_CHECKING:
     from espm.ports import Ports
 
-FINISHERS = {**nodes.FINISHERS, **certificates.FINISHERS}
+FINISHERS = {**endings.FINISHERS, **certificates.FINISHERS}
 
 
 def recover(ports: Ports) -> int:
@@ -23,4 +23,4 @@ def recover(ports: Ports) -> int:
 
     :raises espm.errors.BackendUnavailable: the ledger is away.
     """
-    return len(list(intents.carry_on(ports.ledger.claim_left(), FINISHERS, ports)))
+    return len(intents.carry_on(ports.ledger.claim_left(), FINISHERS, ports))

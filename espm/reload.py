@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from espm import classes
 from espm import config as configuration
+from espm.checking import FRESH
 from espm.errors import EspmError
 from espm.model import Classification
-from espm.nodes import FRESH
 from espm.ports import Reloadable
 from espm.server.tls import build_context
 
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 def everything(path: Path, keyring: Keyring, adapter: Adapter, ports: Ports) -> bool:
     """Read the configuration at *path* anew; return whether all of it was taken over."""
 
-    def keys_and_tls() -> None:
-        config = configuration.load(path)
-        keyring.replace(config.platforms)
-        adapter.context = build_context(config.server.certificate, config.server.private_key)
+    def tls_files() -> None:
+        server = configuration.load(path).server
+        adapter.context = build_context(server.certificate, server.private_key)
 
     parts: dict[str, Callable[[], None]] = {
-        "keys and TLS files": keys_and_tls,
+        "preshared keys": lambda: keyring.replace(configuration.load_platforms(path)),
+        "TLS files": tls_files,
         "groups": lambda: groups(ports),
     }
     taken = [_taken_over(what, part) for what, part in parts.items()]

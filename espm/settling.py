@@ -20,6 +20,8 @@ from espm.errors import BackendRefused, CertnameTaken, RevocationUnproven
 from espm.model import Certificate, CertificateState, KeyMaker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from espm.model import Certname, Issued, Node
     from espm.ports import Ports
 
@@ -35,15 +37,28 @@ def settle_all(node: Node, ports: Ports) -> None:
         _settle(node.certname, certificate, ports)
 
 
-def keep_or_settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    """Keep a certificate whose key the node holds; settle one whose key went with our answer."""
-    condemned = certificate.state is CertificateState.REVOKING
-    if condemned or certificate.key_maker is KeyMaker.ESPM:
+def keep_or_settle(
+    certname: Certname, certificate: Certificate, extensions: Sequence[str], ports: Ports
+) -> None:
+    """Keep a certificate whose key the node holds; settle one whose key went with our answer.
+
+    :param extensions: what the platform may ask for; a certificate with more is settled, too.
+    """
+    certificate, _ = _look(certname, certificate, ports)
+    if certificate.issued is None:
+        ports.ledger.mark(certificate, CertificateState.VOID)
+    elif certificate.key_maker is KeyMaker.ESPM or not _as_asked(
+        certificate.issued, certname, extensions
+    ):
         _settle(certname, certificate, ports)
-    elif certificate.state is CertificateState.ORDERED:
-        found, _ = _look(certname, certificate, ports)
-        if found.issued is None:
-            ports.ledger.mark(found, CertificateState.VOID)
+
+
+def _as_asked(issued: Issued, certname: Certname, extensions: Sequence[str]) -> bool:
+    try:
+        x509.check_issued(issued.pem.encode(), certname, extensions)
+    except BackendRefused:
+        return False
+    return True
 
 
 def _settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:

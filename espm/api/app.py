@@ -21,7 +21,7 @@ import cherrypy
 from espm import log as logs
 from espm.api import problem, routes
 from espm.api.message import Answer, Request, entity_tags
-from espm.api.parsing import read_json
+from espm.api.parsing import check_query, read_json
 from espm.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -102,10 +102,12 @@ class Application:
         incoming = cherrypy.serving.request
         environ = incoming.wsgi_environ
         route, path = self._route(incoming, environ)
+        query = _query(incoming.query_string)
+        check_query(query, route.query)
         request = Request(
             request_id=incoming.espm_id,
             path=path,
-            query=_query(incoming.query_string),
+            query=query,
             headers=_headers(environ),
             body=lambda: read_json(_headers(environ), incoming.rfile, self._body_limit),
             caller=incoming.espm_caller,

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from espm.api import paging
 from espm.api.faults import MethodRefused, PathUnknown
 from espm.api.handlers import Handlers
 
@@ -22,6 +23,7 @@ class Route:
     :ivar path: with ``{name}`` for a segment that varies.
     :ivar open: whether anybody may call it.
     :ivar waits: whether answering it may wait for Puppet.
+    :ivar query: the parameters that its query may have.
     """
 
     method: str
@@ -29,13 +31,14 @@ class Route:
     handler: Callable[[Handlers, Request], Answer]
     open: bool = False
     waits: bool = False
+    query: tuple[str, ...] = ()
 
 
 ROUTES = (
     Route("GET", "/v1/whoami", Handlers.whoami),
     Route("GET", "/v1/groups", Handlers.groups),
-    Route("GET", "/v1/classes", Handlers.classes, waits=True),
-    Route("GET", "/v1/nodes", Handlers.list_nodes),
+    Route("GET", "/v1/classes", Handlers.classes, waits=True, query=("environment",)),
+    Route("GET", "/v1/nodes", Handlers.list_nodes, query=paging.QUERY),
     Route("POST", "/v1/nodes", Handlers.add_node, waits=True),
     Route("GET", "/v1/nodes/{certname}", Handlers.get_node),
     Route("PUT", "/v1/nodes/{certname}", Handlers.put_node, waits=True),

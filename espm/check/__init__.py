@@ -1,6 +1,7 @@
 """``espm check``: one screen that says whether everything is as it should be, and what is not.
 
-Each check looks at one thing and stands alone: when one fails, or breaks, the others still run.
+Each check looks at one thing: when one fails, or breaks, the others still run, except those that
+need it and would only say the same again.
 
 ======  ==================================================
 exit    means
@@ -16,27 +17,27 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pwd
 import sys
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from espm import config
-from espm.check import enc, own, puppet, state
+from espm.check import enc, own, puppet, state, user
 from espm.check.finding import Check, Context, Finding, State
-from espm.errors import ConfigError, EspmError
+from espm.errors import ConfigError, EnvironmentUnknown, EspmError, GroupsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["CHECKS", "Check", "Context", "Finding", "State", "look", "main"]
+__all__ = ["CHECKS", "Check", "Context", "Finding", "State", "look", "main", "needs"]
 
 _log = logging.getLogger(__name__)
 
-_CA = "see that Puppet's CA runs at {config.access.ca_url}, and what espm's log says"
+_CA = "see what Puppet Server's log at {config.access.ca_url} says"
 _CLASSES = (
-    "see that Puppet Server runs at {config.access.url}, and that its auth.conf allows "
+    "see that auth.conf of {config.access.url} allows "
     "{config.certname} the path /puppet/v3/environment_classes (method get)"
 )
 _ENC = "see that its groups file is right, and its directory as espm_setup made it"
@@ -58,16 +59,26 @@ CHECKS: tuple[tuple[str, Check, str], ...] = (
     ("limits", own.limits, ""),
 )
 
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "CA": ("client TLS",),
+    "CA rights": ("CA",),
+    "CRL": ("CA",),
+    "ENC groups": ("ENC", "classes"),
+}
+
 
 def main(path: Path, *, as_json: bool = False) -> int:
     """Look at everything that the configuration at *path* leads to and print what was found.
 
-    Started by root, it goes on as espm's user (:func:`become_espm`).
+    Started by root, it goes on as espm's user (:func:`espm.check.user.become_espm`).
 
     :return: the exit code, as the table above has it.
     """
     try:
-        become_espm(config.load(path))
+        name = user.become_espm(config.load(path))
+        if name and (unreadable := user.python(name)):
+            _show([unreadable], as_json=as_json)
+            return 1
         loaded = config.load(path)
     except ConfigError as exc:
         found = [Finding("config", State.FAIL, fault, "correct the file") for fault in exc.faults]
@@ -80,33 +91,48 @@ def main(path: Path, *, as_json: bool = False) -> int:
 
 def look(context: Context, checks: Sequence[tuple[str, Check, str]] = CHECKS) -> Iterator[Finding]:
     """Yield what *checks* find, whatever happens in any of them."""
-    for subject, check, remedy in checks:
-        todo = remedy.format(config=context.config)
-        try:
-            yield from check(context)
-        except EspmError as exc:
-            for line in str(exc).splitlines():
-                yield Finding(subject, State.FAIL, line, todo)
-        except Exception as exc:  # noqa: BLE001 -- a broken check must not hide the others
-            _log.debug("the check of %s broke", subject, exc_info=True)
-            what = f"this could not be looked at ({type(exc).__name__}: {exc})"
-            yield Finding(subject, State.FAIL, what, todo)
+    because: dict[str, str] = {}  # What cannot be relied on, and which check's failure that is.
+    for row in checks:
+        subject = row[0]
+        if cause := next((because[n] for n in needs(subject, context) if n in because), ""):
+            because[subject] = cause
+            yield Finding(subject, State.SKIP, f"skipped, because of {cause}")
+            continue
+        for finding in _one(context, *row):
+            if finding.state is State.FAIL:
+                because[subject] = subject
+            yield finding
 
 
-def become_espm(loaded: config.Config) -> None:
-    """Go on as the owner of the ENC's directory, when we are root and that is somebody else.
+def needs(subject: str, context: Context) -> tuple[str, ...]:
+    """Return the checks without which that of *subject* could only repeat what they found."""
+    access = context.config.access
+    if subject == "classes":
+        return ("CA",) if access.url == access.ca_url else ("client TLS",)
+    return _NEEDS.get(subject, ())
 
-    Root may read everything, so it would not find what espm itself cannot, and files that it
-    makes while it looks (a lock, say) would be in espm's way later.
-    """
-    directory = Context(loaded).enc_directory
-    if os.geteuid() != 0 or directory is None or not directory.exists():
-        return
-    owner = pwd.getpwuid(directory.stat().st_uid)
-    if owner.pw_uid != 0:
-        os.initgroups(owner.pw_name, owner.pw_gid)
-        os.setgid(owner.pw_gid)
-        os.setuid(owner.pw_uid)
+
+def _one(context: Context, subject: str, check: Check, remedy: str) -> Iterator[Finding]:
+    """Yield what one check finds; what it raises is a finding, too."""
+    todo = remedy.format(config=context.config)
+    try:
+        yield from check(context)
+    except EspmError as exc:
+        for line in str(exc).splitlines():
+            yield Finding(subject, State.FAIL, line, _remedy(exc, context) or todo)
+    except Exception as exc:  # noqa: BLE001 -- a broken check must not hide the others
+        _log.debug("the check of %s broke", subject, exc_info=True)
+        what = f"this could not be looked at ({type(exc).__name__}: {exc})"
+        yield Finding(subject, State.FAIL, what, todo)
+
+
+def _remedy(error: EspmError, context: Context) -> str:
+    """Return what to do about *error* where that does not depend on the check."""
+    if isinstance(error, GroupsError):
+        return f"correct {context.config.classifier_options['groups_file']}"
+    if isinstance(error, EnvironmentUnknown):
+        return "deploy it, or correct [builtin] environment or the groups file"
+    return "correct the configuration" if isinstance(error, ConfigError) else ""
 
 
 def _show(findings: Sequence[Finding], *, as_json: bool) -> None:
@@ -121,8 +147,10 @@ def _as_json(findings: Sequence[Finding]) -> str:
 def _as_screen(findings: Sequence[Finding]) -> str:
     width = max(len(finding.subject) for finding in findings)
     lines = []
-    for finding in findings:
+    for finding, after in zip_longest(findings, findings[1:]):
         lines.append(f"{finding.state:<4}  {finding.subject:<{width}}  {finding.what}")
-        if finding.remedy:
+        # Lines that share a remedy have it once, below the last of them.
+        shared = after and (after.subject, after.remedy) == (finding.subject, finding.remedy)
+        if finding.remedy and not shared:
             lines.append(f"{'':<6}{'':<{width}}  -> {finding.remedy}")
     return "\n".join(lines)

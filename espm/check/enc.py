@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm import command
-from espm.check.finding import Finding, State
+from espm.check.finding import Finding, State, counted
 from espm.check.puppet import unused
 from espm.errors import EspmError
 
@@ -27,7 +27,7 @@ def directory(context: Context) -> Iterator[Finding]:
     """Look whether the ENC can be written, and its groups read."""
     context.classifier.ping()
     groups = context.classifier.groups()
-    yield Finding("ENC", State.OK, f"can be written; {len(groups)} groups")
+    yield Finding("ENC", State.OK, f"can be written; {counted(len(groups), 'group')}")
 
 
 def readers(context: Context) -> Iterator[Finding]:
@@ -41,7 +41,8 @@ def readers(context: Context) -> Iterator[Finding]:
         return  # directory() has said it.
     group = path.group()
     if state.st_mode & 0o2050 == 0o2050:
-        yield Finding("ENC readers", State.OK, f"group {group}, who must be Puppet Server's user's")
+        what = f"readable by group {group}; Puppet Server's user must be in it"
+        yield Finding("ENC readers", State.OK, what)
     else:
         what = f"{path} is not setgid or not readable for its group ({group})"
         yield Finding("ENC readers", State.FAIL, what, f"do: chmod 2750 {shlex.quote(str(path))}")
@@ -66,14 +67,16 @@ def hook_up(context: Context) -> Iterator[Finding]:
     path = context.enc_directory
     if path is None:
         return
+    confdir = _confdir(context.config.confdir)
     settings = puppet_settings(context.config.confdir)
-    if not settings:
+    if confdir is None or not settings:
         what = "Puppet is not on this host, so who asks espm_enc was not looked at"
         yield Finding("ENC hook-up", State.OK, what)
         return
     words = settings.get("external_nodes", "").split()
     wanted = _options(path, context.config.classifier_options.get("fallback", ""))
-    if fault := _fault(settings.get("node_terminus", ""), words, wanted):
+    conf = confdir / "puppet.conf"
+    if fault := _fault(conf, settings.get("node_terminus", ""), words, wanted):
         yield Finding("ENC hook-up", State.FAIL, fault, _APPLY)
         return
     yield Finding("ENC hook-up", State.OK, "Puppet Server asks espm_enc")
@@ -86,8 +89,7 @@ def puppet_settings(known: str = "") -> Mapping[str, str]:
     :param known: the directory of puppet.conf; empty for where packages have it.
     """
     puppet = shutil.which("puppet", path=_PATH)
-    places = (Path(known),) if known else _CONFDIRS
-    confdir = next((path for path in places if (path / "puppet.conf").is_file()), None)
+    confdir = _confdir(known)
     if puppet is None or confdir is None:
         return {}
     arguments = ["--confdir", str(confdir), "--section", "server"]
@@ -95,6 +97,11 @@ def puppet_settings(known: str = "") -> Mapping[str, str]:
     output = command.run([puppet, "config", "print", *arguments, *wanted], timeout=60)
     lines = output.stdout.decode("utf-8", "replace").splitlines()
     return {key.strip(): value.strip() for key, mark, value in _split(lines) if mark}
+
+
+def _confdir(known: str) -> Path | None:
+    places = (Path(known),) if known else _CONFDIRS
+    return next((path for path in places if (path / "puppet.conf").is_file()), None)
 
 
 def _split(lines: list[str]) -> Iterator[tuple[str, str, str]]:
@@ -106,14 +113,14 @@ def _options(directory: Path, fallback: str) -> list[str]:
     return ["-d", str(directory), *(part for word in fallback.split() for part in ("-f", word))]
 
 
-def _fault(terminus: str, words: list[str], wanted: list[str]) -> str:
-    """Return what is wrong with puppet.conf's two settings; empty when they are right."""
+def _fault(conf: Path, terminus: str, words: list[str], wanted: list[str]) -> str:
+    """Return what is wrong with the two settings in *conf*; empty when they are right."""
     if terminus != "exec":
-        return "puppet.conf has no node_terminus = exec in [server], so no node gets its classes"
+        return f"{conf} has no node_terminus = exec in [server], so no node gets its classes"
     if not words or Path(words[0]).name != "espm_enc":
-        return "puppet.conf has another external_nodes than espm_enc"
+        return f"{conf} has another external_nodes than espm_enc"
     if words[1:] != wanted:
-        return f"external_nodes in puppet.conf is not: {words[0]} {' '.join(wanted)}"
+        return f"external_nodes in {conf} is not: {words[0]} {' '.join(wanted)}"
     return ""
 
 

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How it is; only FAIL makes the exit code 1."""
+    """How it is; only FAIL makes the exit code 1.  SKIP: what it needs has failed already."""
 
     OK = "ok"
+    SKIP = "skip"
     WARN = "warn"
     FAIL = "FAIL"
 
@@ -38,6 +39,11 @@ class Finding:
     state: State
     what: str
     remedy: str = ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return *number* with *noun*, which takes an "s" unless there is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 class Context:

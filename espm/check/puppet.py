@@ -8,24 +8,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
-from espm.check.finding import Finding, State
+from espm.check.finding import Finding, State, counted
 from espm.check.own import until
+from espm.check.trouble import trouble
+from espm.errors import BackendError, BackendUnavailable
 from espm.model import Certname
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from espm.check.finding import Context
+    from espm.model import Catalogue
 
 #: A CRL of this many bytes takes noticeable time at every revocation.
 LARGE_CRL = 1024 * 1024
 
+#: So many files that Puppet cannot parse are named; a broken module can have hundreds.
+NAMED = 3
+
 
 def reachable(context: Context) -> Iterator[Finding]:
     """Look whether the CA answers at all."""
-    version = context.ca.version()
-    yield Finding("CA", State.OK, f"{context.config.access.ca_url} runs version {version}")
+    url = context.config.access.ca_url
+    try:
+        version = context.ca.version()
+    except BackendError as exc:
+        what, remedy = trouble(exc, "ca_url")
+        yield Finding("CA", State.FAIL, f"{url}: {what}", remedy)
+        return
+    yield Finding("CA", State.OK, f"{url} runs version {version}")
 
 
 def rights(context: Context) -> Iterator[Finding]:
@@ -56,28 +69,53 @@ def classes(context: Context) -> Iterator[Finding]:
         yield Finding("classes", State.WARN, what, "set [classifier] check_classes = yes")
         return
     environment = str(config.classifier_options.get("environment") or "production")
-    found = context.catalogue.classes(environment, max_age=0)
+    try:
+        found = context.catalogue.classes(environment, max_age=0)
+    except BackendUnavailable as exc:
+        what, remedy = trouble(exc, "url")
+        yield Finding("classes", State.FAIL, f"{config.access.url}: {what}", remedy)
+        return
     yield Finding("classes", State.OK, f"{len(found.classes)} in environment {environment}")
-    for path, message in found.unparsable.items():
-        what = f"Puppet cannot parse {path}: {message}"
-        yield Finding("classes", State.WARN, what, "mend that file; its classes are missing")
+    if found.unparsable:
+        yield _unparsable(found)
 
 
 def crl(context: Context) -> Iterator[Finding]:
     """Look whether the CRL is in force, small, and the one of the CA that signs."""
     pem = context.ca.crl()
     crls = [x509.load_pem_x509_crl(block) for block in _blocks(pem)]
-    issuers = {ca.subject for ca in x509.load_pem_x509_certificates(context.ca.bundle())}
-    if not any(found.issuer in issuers for found in crls):
+    authorities = {ca.subject: ca for ca in x509.load_pem_x509_certificates(context.ca.bundle())}
+    if not any(found.issuer in authorities for found in crls):
         remedy = "put this CA's certificates into [puppet] ca_file, or name its CRL: [ca] crl_file"
         yield Finding("CRL", State.FAIL, "no CRL is of the CA that signs", remedy)
     for found in crls:
         if found.next_update_utc is not None:
             remedy = "revoke any certificate, which makes Puppet Server write a new CRL"
-            yield until("CRL", f"{len(found)} revocations,", found.next_update_utc, remedy)
+            whose = _whose(found.issuer, authorities.get(found.issuer))
+            name = f"of {whose}: {counted(len(found), 'revocation')}; it"
+            yield until("CRL", name, found.next_update_utc, remedy)
     if len(pem) > LARGE_CRL:
         remedy = "stop Puppet Server and run: puppetserver ca prune"
         yield Finding("CRL", State.WARN, f"it has {len(pem)} bytes, which slows revoking", remedy)
+
+
+def _whose(issuer: x509.Name, authority: x509.Certificate | None) -> str:
+    """Return which CA a CRL is of."""
+    names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    name = str(names[0].value) if names else issuer.rfc4514_string() or "without a name"
+    if authority is None:
+        return f"another CA, {name}"
+    kind = "root" if authority.issuer == issuer else "intermediate"
+    return f"the {kind} CA {name}"
+
+
+def _unparsable(found: Catalogue) -> Finding:
+    """Return one line for all files that Puppet cannot parse."""
+    paths = sorted(found.unparsable)
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    what = f"{counted(len(paths), 'file')} that Puppet cannot parse: {', '.join(paths[:NAMED])}"
+    remedy = "mend what puppet parser validate FILE shows, or remove it; the classes are missing"
+    return Finding("classes", State.WARN, what + more, remedy)
 
 
 def unused() -> Certname:

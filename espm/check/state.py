@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from espm.check.finding import Finding, State
+from espm.check.finding import Finding, State, counted
 from espm.ledger import open_ledger
 from espm.model import NodeState
 
@@ -27,7 +27,8 @@ def ledger(context: Context) -> Iterator[Finding]:
     counts = ", ".join(f"{states[state]} {state}" for state in NodeState if states[state])
     yield Finding("ledger", State.OK, f"can be written; nodes: {counts or 'none'}")
     if unfinished := states[NodeState.ADDING] + states[NodeState.DELETING]:
-        what = f"{unfinished} nodes are being added or deleted"
+        verb = "is" if unfinished == 1 else "are"
+        what = f"{counted(unfinished, 'node')} {verb} being added or deleted"
         remedy = "if that lasts, see espm's log; each start of espm carries them on"
         yield Finding("ledger", State.WARN, what, remedy)
 

@@ -94,6 +94,22 @@ def load(path: Path) -> Config:
     return _built(path, ini, own_name)
 
 
+def load_platforms(path: Path) -> tuple[Platform, ...]:
+    """Return the platforms in the file at *path*, whatever is wrong with the files it names.
+
+    So a key can be taken away while, say, the server's certificate is being exchanged.
+
+    :raises espm.errors.ConfigError: for every fault of the file itself at once.
+    """
+    faults = Faults(path)
+    guard(path, (), faults)
+    ini = _validated(path, faults)
+    _check_platforms(ini, faults)
+    if found := faults.in_order():
+        raise ConfigError(found)
+    return tuple(_platform(*item) for item in _platform_sections(ini))
+
+
 def _validated(path: Path, faults: Faults) -> ConfigObj:
     ini = parse(read(path, faults), faults)
     if faults.in_order() and not ini.sections:
@@ -134,7 +150,7 @@ def _path(ini: ConfigObj, place: tuple[str, str]) -> Path | None:
 
 def _check_platforms(ini: ConfigObj, faults: Faults) -> None:
     sections = dict(_platform_sections(ini))
-    if not sections:
+    if not sections and not faults.lost:
         faults.add(("platforms", "NAME"), "there is no platform; add [[NAME]] with its psk_sha256")
     uses = Counter(digest for section in sections.values() for digest in _digests(section))
     for name, section in sections.items():

@@ -8,7 +8,6 @@ that it is given at characters that editors don't take for line ends.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -24,6 +23,7 @@ from configobj import (
 )
 
 from espm.config.spec import meaning, validator
+from espm.config.survey import lost, survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 #: More than this is no configuration of espm's.
 SIZE_LIMIT = 256 * 1024
 
-_HEADER = re.compile(r"\s*(\[+)\s*(.*?)\s*\]+")
-_ASSIGNMENT = re.compile(r"""\s*("[^"]*"|'[^']*'|[^'"=#][^=]*?)\s*=(.*)""")
-_QUOTED = re.compile(r""""[^"]*"|'[^']*'""")
 
 _AS = {True: "write [it] on a line of its own", False: "write it = value"}
 
@@ -44,10 +41,16 @@ Place = tuple[str, ...]
 
 @dataclass(slots=True)
 class Faults:
-    """The faults of one file, kept with their places so that they come out in its order."""
+    """The faults of one file, kept with their places so that they come out in its order.
+
+    :ivar places: the line of each section and key.
+    :ivar lost: the lines after a header that cannot be understood, up to the next section: whose
+        they are is not known, so what seems wrong about them is no fault of theirs.
+    """
 
     path: Path
     places: dict[Place, int] = field(default_factory=dict)
+    lost: list[range] = field(default_factory=list)
     _found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, place: Place, what: str, *, line: int | None = None) -> None:
@@ -55,13 +58,17 @@ class Faults:
         *sections, key = place or ("",)
         where = f"[{']['.join(sections)}] {key}".rstrip() + ": " if sections else ""
         where = where or (f"{key}: " if key else "")
-        self._found.append((line or self._line(place), f"{self.path}: {where}{what}"))
+        self._found.append((line or self.line(place), f"{self.path}: {where}{what}"))
+
+    def is_lost(self, line: int) -> bool:
+        """Return whether it is not known which section *line* is in."""
+        return any(line in lines for lines in self.lost)
 
     def in_order(self) -> tuple[str, ...]:
         """Return the faults as lines of text, each once, in the order of the file."""
         return tuple(dict.fromkeys(text for _, text in sorted(self._found, key=lambda f: f[0])))
 
-    def _line(self, place: Place) -> int:
+    def line(self, place: Place) -> int:
         """Return the line of *place* or of the innermost section around it that is there."""
         while place and place not in self.places:
             place = place[:-1]
@@ -85,24 +92,28 @@ def read(path: Path, faults: Faults) -> list[str]:
 
 def parse(lines: Sequence[str], faults: Faults) -> ConfigObj:
     """Return *lines* as configobj sees them, and note where everything is."""
-    _survey(lines, faults)
+    survey(lines, faults)
     try:
         return ConfigObj(list(lines), interpolation=False, list_values=True, raise_errors=False)
     except ConfigObjError as exc:
         for error in exc.errors:
-            faults.add((), _syntax(error), line=error.line_number)
+            _add_syntax(lines, error, faults)
         return exc.config
 
 
 def hold_to(spec: ConfigObj, found: ConfigObj, faults: Faults, *, unused: Iterable[str]) -> None:
     """Validate *found* by *spec*, in place; keys may be missing in the *unused* sections."""
     _drop_mismatched(spec, found, (), faults)
+    present = tuple(found.sections)  # Validating adds those that are missing.
     found.configspec = spec
     outcome = found.validate(validator(), preserve_errors=True)
+    # Where a header is broken, a section that is not there may be the one that it was to begin.
+    left_out = {*unused, *(set(spec.sections) - set(present) if faults.lost else ())}
     for sections, key, error in flatten_errors(found, outcome):
-        _add_invalid(spec, (*sections, key) if key else tuple(sections), error, faults, set(unused))
+        _add_invalid(spec, (*sections, key) if key else tuple(sections), error, faults, left_out)
     for sections, name in get_extra_values(found):
-        _add_unknown(spec, found, (*sections, name), faults)
+        if not faults.is_lost(faults.line((*sections, name))):
+            _add_unknown(spec, found, (*sections, name), faults)
 
 
 def reason(exc: OSError | ValueError) -> str:
@@ -125,18 +136,13 @@ def _lines(content: bytes, faults: Faults) -> list[str]:
     return [line.rstrip("\r") for line in text.split("\n")]
 
 
-def _survey(lines: Sequence[str], faults: Faults) -> None:
-    """Note the line of every section and key, and the values that a ``#`` cuts short."""
-    sections: Place = ()
-    for number, line in enumerate(lines, 1):
-        if header := _HEADER.match(line):
-            sections = (*sections[: len(header[1]) - 1], header[2].strip("\"'"))
-            faults.places.setdefault(sections, number)
-        elif assignment := _ASSIGNMENT.match(line):
-            place = (*sections, assignment[1].strip("\"'"))
-            faults.places.setdefault(place, number)
-            if re.search(r"\S#", _QUOTED.sub('"', assignment[2])):
-                faults.add(place, "the # would cut the value short; put the value in quotes")
+def _add_syntax(lines: Sequence[str], error: ConfigObjError, faults: Faults) -> None:
+    """Note a fault of the parser, unless an earlier one has caused it."""
+    number = error.line_number
+    consequence = isinstance(error, DuplicateError | NestingError) and faults.is_lost(number)
+    if not consequence:
+        faults.add((), _syntax(error), line=number)
+    faults.lost.append(lost(lines, number, faults.places))
 
 
 def _syntax(error: ConfigObjError) -> str:

@@ -188,7 +188,12 @@ def check_issued(pem: bytes, certname: str, extensions: Sequence[str]) -> None:
 
     :raises espm.errors.BackendRefused: it has.
     """
-    for extension in x509.load_pem_x509_certificate(pem).extensions:
+    try:
+        found = list(x509.load_pem_x509_certificate(pem).extensions)
+    except _UNREADABLE as exc:
+        msg = "the CA gave a certificate whose extensions can't be read"
+        raise BackendRefused(msg) from exc
+    for extension in found:
         oid = extension.oid.dotted_string
         ours = oid.startswith(oids.PUPPET)
         other_name = extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME and list(

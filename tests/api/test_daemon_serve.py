@@ -215,6 +215,6 @@ def test_the_gate_keeps_the_rest_fast(daemon: Daemon, site: Site, puppet: FakePu
     assert (refused.status_code, slug(refused)) == (503, "too-busy")
     assert int(refused.headers["Retry-After"]) > 0
     assert (listed.status_code, alive.status_code) == (200, 200)
-    assert took < 2
+    assert took < 5
     assert added == [201] * PLACES
     assert site.client().add("late.example.com").status_code == 201

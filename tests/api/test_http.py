@@ -318,7 +318,7 @@ def test_many_unknown_names_cost_little(espm: Espm, cloud: Client) -> None:
 
     assert slug(answer) == "invalid-classification"
     assert len(answer.json()["errors"]) == 1500
-    assert monotonic() - begun < 5
+    assert monotonic() - begun < 30  # comparing them all takes minutes
 
 
 def test_a_repeated_name_is_found_at_once() -> None:
@@ -328,4 +328,10 @@ def test_a_repeated_name_is_found_at_once() -> None:
     with pytest.raises(NotJson, match="is repeated"):
         parse_json(f'{{{names},"a19999":1}}'.encode())
 
-    assert monotonic() - begun < 2
+    assert monotonic() - begun < 5  # counting each name takes ten times that
+
+
+@pytest.mark.parametrize("path", ["/v1/ca", "/v1/crl", "/v1/groups", "/healthz", "/readyz"])
+def test_a_query_that_a_path_does_not_take_is_refused(cloud: Client, path: str) -> None:
+    """A misspelt parameter is not lost silently, wherever it is."""
+    assert slug(cloud.get(f"{path}?x=1")) == "invalid-request"

@@ -135,7 +135,7 @@ def test_waiting_connections_do_not_delay_a_good_request(
             stack.enter_context(attack(server, client))
         busy = median(server, client)
 
-    assert busy < quiet + 0.1
+    assert busy < quiet + 0.25  # what is guarded against takes 9.8 s
 
 
 def test_dripping_clients_do_not_delay_a_good_request(
@@ -157,7 +157,7 @@ def test_dripping_clients_do_not_delay_a_good_request(
             stop.set()
             dripping.join()
 
-    assert busy < quiet + 0.1
+    assert busy < quiet + 0.25  # what is guarded against takes 9.8 s
 
 
 @pytest.mark.parametrize("attack", [idle, half_hello, half_head, half_body])
@@ -171,7 +171,7 @@ def test_a_client_that_waits_too_long_is_closed(
     with attack(hasty, client) as sock:
         read_all(sock)
 
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
     assert wait_until(lambda: hasty.peers.open == 0)
 
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from espm.ledger import SqlLedger, open_ledger, upgrade
+from tests.conftest import absent
 from tests.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ DATABASES = [
 def postgres() -> Iterator[Postgres]:
     """Return a real PostgreSQL; a skip, with the reason, if this machine has none."""
     if why := Postgres.missing():
-        pytest.skip(why)
+        absent(why)
     with Postgres() as server:
         yield server
 

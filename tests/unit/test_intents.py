@@ -90,7 +90,7 @@ def test_without_the_ledger_the_error_is_still_the_steps(caplog: pytest.LogCaptu
     ):
         raise BackendUnavailable("step")  # noqa: EM101 -- a test
 
-    assert "could not note that delete was left" in caplog.text
+    assert "could not note that it was left: delete" in caplog.text
 
 
 def test_what_goes_well_leaves_nothing() -> None:
