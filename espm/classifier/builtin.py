@@ -206,14 +206,6 @@ class BuiltinClassifier:
             self._documents.sweep()
             return self._rewrite({node.certname: node for node in nodes}, force=True)
 
-    def documents(self) -> Mapping[str, Stamp | None]:
-        """Return the stamp of each document by certname; None for one that is damaged."""
-        return self._documents.stamps()
-
-    def remove(self, certname: str) -> None:
-        """Remove a document that no node explains.  Idempotent."""
-        self._documents.remove(certname)
-
     def _rewrite(self, live: Mapping[Certname, Node], *, force: bool) -> Rebuilt:
         existing = self._documents.stamps()
         written = [

@@ -70,11 +70,6 @@ class Documents:
                 opened.remove(_file(name))
                 self._remember(name, generation)
 
-    def remove(self, name: str) -> None:
-        """Remove the document, whatever it is.  Durable, idempotent."""
-        with translated(), self._directory.locked() as opened:
-            opened.remove(_file(name))
-
     def stamps(self) -> Mapping[str, Stamp | None]:
         """Return what is in force, by name; None for a file that is not a document."""
         with translated(), self._directory.locked() as opened:
@@ -86,11 +81,6 @@ class Documents:
         with translated(), self._directory.locked() as opened:
             in_force = _stamp(opened.read(_file(name)))
             return in_force is not None and in_force.generation > generation
-
-    def has(self, name: str) -> bool:
-        """Return whether there is a document of that name, of whatever kind."""
-        with translated(), self._directory.locked() as opened:
-            return opened.read(_file(name)) is not None
 
     def sweep(self) -> None:
         """Remove what writers left that were killed while they wrote."""

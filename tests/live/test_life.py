@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from espm.x509 import key_pem, new_csr, new_key
+from tests.api.platform import opened
 from tests.live import scene
 from tests.live.agent import Agent
 from tests.live.scene import crl_serials, launched
@@ -244,17 +245,20 @@ def test_the_daemon_has_no_rights(stack: Stack) -> None:
     assert int(status["CapPrm"], 16) == 0
 
 
-def test_curl_with_the_two_values(stack: Stack) -> None:
+def test_curl_with_the_two_values(stack: Stack, tmp_path: Path) -> None:
     """curl works with the printed pin and key, and refuses another certificate."""
-    url = f"https://localhost:{stack.port}/v1/whoami"
     header = f"Authorization: Bearer {stack.printed.psk}"
 
-    def curl(pin: str) -> subprocess.CompletedProcess[str]:
-        argv = ["curl", "-sk", "--pinnedpubkey", pin, "-H", "@-", url]
+    def curl(url: str) -> subprocess.CompletedProcess[str]:
+        argv = ["curl", "-sk", "--pinnedpubkey", stack.printed.pin, "-H", "@-", f"{url}/v1/whoami"]
         return subprocess.run(argv, input=header, capture_output=True, text=True, check=False)
 
-    assert json.loads(curl(stack.printed.pin).stdout)["platform"] == "default"
-    assert curl("sha256//" + "A" * 43 + "=").returncode == 90
+    answer = curl(f"https://localhost:{stack.port}")
+    with opened(tmp_path) as man_in_the_middle:
+        refused = curl(man_in_the_middle.url)
+
+    assert json.loads(answer.stdout)["platform"] == "default"
+    assert refused.returncode == 90
 
 
 def test_the_native_tools_work_beside_espm(stack: Stack) -> None:
