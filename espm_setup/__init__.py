@@ -10,6 +10,8 @@ Where to look::
     plan          what the first run will make, decided before anything is made
     puppet        finds the Puppet Server of this machine
     client        obtains espm's own certificate from Puppet's CA
+    ledger        makes and upgrades the ledger
+    as_owner      does what is to be done as espm's user, when root runs the setup
     hookup        puts puppet.conf and auth.conf right, proves it, and takes it back
     puppet_conf   the edit of puppet.conf    } pure: text in, text out, and each
     auth_conf     the edit of auth.conf      } has an exact inverse

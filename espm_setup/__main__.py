@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SetupError as exc:
         return _failed(str(exc), exc.code)
     except PermissionError as exc:
-        return _failed(f"{exc.strerror}: {exc.filename}; run it as root?", NotPermitted.code)
+        return _failed(f"{exc.strerror}: {exc.filename}; {_remedy()}", NotPermitted.code)
     except (EspmError, OSError) as exc:
         return _failed(str(exc), SetupError.code)
     except KeyboardInterrupt:
@@ -74,6 +75,13 @@ def _version(plan: Plan) -> str | None:
 
 def _say(args: argparse.Namespace, done: list[str]) -> None:
     print(json.dumps({"done": done}) if args.json else "\n".join(done))  # noqa: T201
+
+
+def _remedy() -> str:
+    """Return what to do about a missing permission."""
+    if os.geteuid() == 0:
+        return "espm's user must be able to come there: see the directories above it"
+    return "run it as root?"
 
 
 def _failed(message: str, code: int) -> int:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from espm.model import Json
     from espm_setup.files import Owner
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 def call(owner: Owner, work: Callable[[], Json], *, groups: Collection[int] = ()) -> Json:
     """Return what *work* returns when *owner* does it: in a child if we are root for another.
@@ -40,17 +42,20 @@ def call(owner: Owner, work: Callable[[], Json], *, groups: Collection[int] = ()
     if not owner.other:
         return work()
     ours, theirs = os.pipe()
+    # Who is interrupted between the fork and the reading would leave a child behind.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     child = os.fork()
     if child == 0:
         _work_and_end(owner, work, groups, theirs)
     os.close(theirs)
-    return _outcome(owner, _said(child, ours))
+    return _outcome(owner, _said(child, ours, unblocked))
 
 
-def _said(child: int, pipe: int) -> bytes:
+def _said(child: int, pipe: int, unblocked: Collection[int]) -> bytes:
     """Return all that *child* said; it is gone afterwards, also when we are interrupted."""
     try:
         with os.fdopen(pipe, "rb") as reader:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             return reader.read()
     except BaseException:
         os.kill(child, signal.SIGKILL)
@@ -82,7 +87,9 @@ def _worked(owner: Owner, work: Callable[[], Json], groups: Collection[int]) -> 
 
 
 def _drop_to(owner: Owner, groups: Collection[int]) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     os.setgroups(list(groups))
     os.setgid(owner.gid)
     os.setuid(owner.uid)

@@ -5,6 +5,11 @@ As ``path`` is a prefix, a careless rule would answer for ``certificate_statuses
 ``puppetserver ca list``.  Where a request was decided by another rule so far, ours goes in front
 of it and allows what that one allowed: the clients with ``pp_cli_auth`` (``puppetserver ca``), an
 external node manager, and so on.
+
+A rule of the administrator that is about some certificates only (``.../certificate_status/web-``)
+cannot be carried on so: in front of it ours would take its rights away or open what it closes, and
+behind it espm would be kept out.  Then the file is refused, and people put espm's certname into the
+rules.  Where the rule that decides has it already, nothing of ours is needed.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from itertools import chain, count, groupby
 from typing import TYPE_CHECKING
 
 from espm_setup import marks
+from espm_setup.auth_narrow import is_narrow
 from espm_setup.auth_rules import ANYBODY, Rule, deciding, rules
 from espm_setup.errors import SetupError
 from espm_setup.hocon import Unreadable
@@ -35,6 +41,7 @@ class Right:
     """Something that espm must be allowed.
 
     :ivar probe: a path that stands for all that *path* matches.
+    :ivar prefix: how they all begin, if there is more than that one.
     :ivar always: who is allowed beside espm whatever was there before.
     """
 
@@ -44,6 +51,7 @@ class Right:
     methods: tuple[str, ...]
     probe: str
     always: tuple[object, ...] = ()
+    prefix: str = ""
 
 
 STATUS = Right(
@@ -53,6 +61,7 @@ STATUS = Right(
     ("get", "put", "delete"),
     "/puppet-ca/v1/certificate_status/espm.probe.invalid",
     (_CLI,),
+    "/puppet-ca/v1/certificate_status/",
 )
 CLASSES = Right(
     "espm environment classes",
@@ -73,7 +82,7 @@ def applied(text: str, certname: str, rights: tuple[Right, ...]) -> str:
         place, found = rules(plain)
         lines = [line for right in rights for line in _block(right, certname, found)]
     except Unreadable as exc:
-        msg = f"auth.conf has something that cannot be edited safely: {exc}"
+        msg = f"it has something that cannot be edited safely: {exc}"
         raise SetupError(msg) from exc
     return marks.insert(plain, place, lines, _INDENT) if lines else plain
 
@@ -107,8 +116,12 @@ def _free_names(name: str, taken: set[str]) -> Iterator[str]:
 
 
 def _share(right: Right, certname: str, found: list[Rule], method: str) -> tuple[int, str] | None:
-    """Return sort-order and ``allow`` of our rule for *method*; None when all may already."""
-    before = deciding(found, method, right.probe)
+    """Return sort-order and ``allow`` of our rule for *method*; None when espm may already."""
+    narrow = [rule for rule in found if right.prefix and is_narrow(rule, right.prefix)]
+    before = deciding([rule for rule in found if rule not in narrow], method, right.probe)
+    if before and certname in before.allow:
+        return None
+    _refuse(right, certname, [rule for rule in narrow if _is_first(rule, before, method)])
     if before is None:
         return _ORDER, json.dumps([certname, *right.always])
     if ANYBODY in before.allow:
@@ -122,6 +135,26 @@ def _share(right: Right, certname: str, found: list[Rule], method: str) -> tuple
     people = [certname, *right.always]
     people += [who for who in before.allow if who not in people]
     return min(_ORDER, before.order - 1), json.dumps(people)
+
+
+def _is_first(rule: Rule, whole: Rule | None, method: str) -> bool:
+    """Return whether *rule* decides something of *method*, in front of *whole*."""
+    first = whole is None or (rule.order, rule.name) < (whole.order, whole.name)
+    return first and (not rule.methods or method in rule.methods)
+
+
+def _refuse(right: Right, certname: str, narrow: list[Rule]) -> None:
+    """Return when there are no *narrow* rules, which only people can merge with ours.
+
+    :raises espm_setup.errors.SetupError: there are; says what to do.
+    """
+    if narrow:
+        msg = (
+            f"the rule '{narrow[0].name}' is about some of the paths of '{right.name}' only, and "
+            f"ours would change what it says: merge them by hand, with '{certname}' in the "
+            "`allow` of the rule for all paths (espm_setup prints it), and repeat"
+        )
+        raise SetupError(msg)
 
 
 def _rule(right: Right, name: str, methods: list[str], order: int, allow: str) -> list[str]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import escape
+from itertools import count
 from typing import TYPE_CHECKING
 
 from espm_setup.errors import InTheWay, NotPermitted, SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 #: Beside a file of Puppet's that we changed: the file as it was before the first change.
@@ -82,6 +85,15 @@ def owner(name: str | None) -> Owner:
     return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid, privileged=euid == 0)
 
 
+def owner_of(path: Path) -> Owner:
+    """Return the user and the group whose *path* is."""
+    status = path.stat()
+    name = f"with number {status.st_uid}"
+    with suppress(KeyError):
+        name = pwd.getpwuid(status.st_uid).pw_name
+    return Owner(name, status.st_uid, status.st_gid, privileged=os.geteuid() == 0)
+
+
 def group_id(name: str, default: int) -> int:
     """Return the number of the group *name*, or *default* when there is none."""
     try:
@@ -96,19 +108,8 @@ def create(path: Path, data: bytes, rights: tuple[int, int, int]) -> None:
     :param rights: user, group and mode.
     :raises espm_setup.errors.InTheWay: *path* exists (also as a dangling link).
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    try:
-        descriptor = os.open(path, flags, 0o600)
-    except FileExistsError as exc:
-        raise InTheWay(in_the_way([path])) from exc
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            _give(file.fileno(), rights)
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink()
-        raise
+    with _opened(path.parent) as directory:
+        _create(directory, path, data, rights)
 
 
 def make_directory(path: Path, rights: tuple[int, int, int]) -> None:
@@ -129,38 +130,46 @@ def give_directory(path: Path, rights: tuple[int, int, int]) -> None:
         os.close(descriptor)
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, *, known: Collection[bytes]) -> None:
     """Put *data* in the place of a file at once, with the owner and mode that it had.
 
     A symbolic link stays one: the file that it points to is replaced.
+
+    :param known: what the file may say until now, so that nobody can lead us to another one.
+    :raises espm_setup.errors.SetupError: it says something else.
     """
     target = path.resolve(strict=True)
-    status = target.stat()
-    aside = target.with_name(f".{target.name}.espm-{os.getpid()}")
-    create(aside, data, (status.st_uid, status.st_gid, status.st_mode & 0o7777))
-    try:
-        aside.rename(target)
-    except BaseException:
-        aside.unlink()
-        raise
+    with _opened(target.parent, os.O_NOFOLLOW) as directory:
+        old, rights = _read(directory, target.name)
+        if old not in known:
+            msg = f"somebody changed {path} meanwhile; see what is right, and repeat"
+            raise SetupError(msg)
+        aside = target.with_name(f".{target.name}.espm-{os.getpid()}")
+        _create(directory, aside, data, rights)
+        try:
+            os.rename(aside.name, target.name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            os.unlink(aside.name, dir_fd=directory)
+            raise
 
 
 def back_up(path: Path) -> Path:
-    """Keep a copy of *path* beside it and return the copy's path.
+    """Keep a copy of *path*, which is no link, beside it and return the copy's path.
 
     An earlier copy with another content stays; the new one gets a number then.
     """
-    data = path.read_bytes()
-    number = 1
-    copy = path.with_name(path.name + BACKUP_SUFFIX)
-    while True:
-        if not copy.exists():
-            status = path.stat()
-            create(copy, data, (status.st_uid, status.st_gid, status.st_mode & 0o7777))
-        if copy.read_bytes() == data:
-            return copy
-        number += 1
-        copy = path.with_name(f"{path.name}{BACKUP_SUFFIX}.{number}")
+    names = (f".{number}" if number > 1 else "" for number in count(1))
+    with _opened(path.parent, os.O_NOFOLLOW) as directory:
+        data, rights = _read(directory, path.name)
+        while True:
+            copy = path.with_name(path.name + BACKUP_SUFFIX + next(names))
+            with suppress(InTheWay):
+                _create(directory, copy, data, rights)
+                return copy
+            # What cannot be read, such as a link, is no copy.
+            with suppress(OSError):
+                if _read(directory, copy.name)[0] == data:
+                    return copy
 
 
 def backups(path: Path) -> list[Path]:
@@ -172,6 +181,44 @@ def in_the_way(paths: list[Path]) -> str:
     """Return the message about *paths* that exist already."""
     names = ", ".join(map(str, paths))
     return f"refusing to overwrite what exists: {names}; nothing was changed"
+
+
+@contextmanager
+def _opened(directory: Path, flags: int = 0) -> Iterator[int]:
+    """Yield a descriptor of *directory*, which stays the same whatever its path becomes."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(directory: int, name: str) -> tuple[bytes, tuple[int, int, int]]:
+    """Return the content of a file that is no link, and its user, group and mode."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with os.fdopen(os.open(name, flags, dir_fd=directory), "rb") as file:
+        status = os.fstat(file.fileno())
+        return file.read(), (status.st_uid, status.st_gid, status.st_mode & 0o777)
+
+
+def _create(directory: int, path: Path, data: bytes, rights: tuple[int, int, int]) -> None:
+    """Write the new file *path* in the opened *directory*."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path.name, flags, 0o600, dir_fd=directory)
+    except FileExistsError as exc:
+        raise InTheWay(in_the_way([path])) from exc
+    except OSError as exc:
+        # The name alone would tell nobody which file it was.
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            _give(file.fileno(), rights)
+            os.fsync(file.fileno())
+    except BaseException:
+        os.unlink(path.name, dir_fd=directory)
+        raise
 
 
 def _give(descriptor: int, rights: tuple[int, int, int]) -> None:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# It does, for one, on SIGHUP when it cannot use what auth.conf says.
+_ENDED = "a reload that fails may end Puppet Server: if it is not running, start it again"
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -143,7 +146,7 @@ def _exchange(changes: Sequence[Edit], server: Server, prove: Callable[[float], 
         for edit in changes:
             _back_up(edit)
             made.append(edit)
-            files.replace(edit.path, edit.new)
+            files.replace(edit.path, edit.new, known=(edit.old,))
         reloaded = True
         _reload(server)
         prove(server.wait)
@@ -153,14 +156,18 @@ def _exchange(changes: Sequence[Edit], server: Server, prove: Callable[[float], 
             _reload_again(server)
         if isinstance(exc, SetupError):
             msg = f"{exc}; Puppet's files are as they were"
-            raise SetupError(msg) from exc
+            raise SetupError(f"{msg}; {_ENDED}" if reloaded else msg) from exc
         raise
 
 
 def _put_back(made: Sequence[Edit]) -> None:
     for edit in reversed(made):
-        files.replace(edit.path, edit.old)
-        _drop_backup(Edit(edit.path, edit.new, edit.old))
+        try:
+            files.replace(edit.path, edit.old, known=(edit.old, edit.new))
+        except (SetupError, OSError) as exc:
+            log.error("espm_setup: %s was not put back: %s", edit.path, exc)  # noqa: TRY400 - for people
+        else:
+            _drop_backup(Edit(edit.path, edit.new, edit.old))
 
 
 def _reload(server: Server) -> None:
@@ -180,14 +187,20 @@ def _reload_again(server: Server) -> None:
         _reload(server)
     except SetupError as exc:
         log.error(  # noqa: TRY400 - for people
-            "espm_setup: reload Puppet Server by hand, it may still use the changed files: %s", exc
+            "espm_setup: reload Puppet Server by hand, it may still use the changed files: %s; %s",
+            exc,
+            _ENDED,
         )
 
 
 def _edit(path: Path, change: Callable[[str], str]) -> Edit:
     """Return what *change* makes of the file at *path*; bytes that are no UTF-8 survive."""
     old = path.read_bytes()
-    new = change(old.decode("utf-8", "surrogateescape"))
+    try:
+        new = change(old.decode("utf-8", "surrogateescape"))
+    except SetupError as exc:
+        msg = f"{path}: {exc}"
+        raise SetupError(msg) from exc
     return Edit(path, old, new.encode("utf-8", "surrogateescape"))
 
 

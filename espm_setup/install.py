@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from espm import x509
@@ -137,9 +138,15 @@ def _enc(plan: Plan, owner: files.Owner, undo: Undo) -> None:
         undo(path.rmdir)
     elif owner.privileged:
         files.give_directory(path, (owner.uid, owner.gid, 0o700))
-    undo(as_owner.call, owner, lambda: marker.unlink(missing_ok=True))
+    undo(as_owner.call, owner, lambda: _unmark(marker))
     # Only a member of the group may make a directory of it setgid.
     as_owner.call(owner, lambda: enc_directory.prepare(path, settable), groups=(gid,))
+
+
+def _unmark(marker: Path) -> None:
+    # Where the user may not come, it has made nothing.
+    with suppress(PermissionError):
+        marker.unlink(missing_ok=True)
 
 
 def _settable(gid: int, owner: files.Owner) -> int | None:

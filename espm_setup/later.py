@@ -61,12 +61,13 @@ def fetch(args: argparse.Namespace) -> list[str]:
     user = puppet.settings["user"] if puppet else "puppet"
     conf = puppet.config if puppet and args.confdir else None
     signer = client.Signer(program("puppetserver", args.puppetserver), conf, user)
-    status = ini.stat()
-    public = (status.st_uid, status.st_gid, 0o644)
-    _keep_ca(_path(config, "ca_file"), args.ca_file or (puppet.ca_file if puppet else None), public)
-    key = client.private_key(_path(config, "private_key").read_bytes())
-    pem = client.obtain(url, _path(config, "ca_file"), own.certname, key, signer)
-    files.create(certificate, pem, public)
+    # A configuration of somebody's own may name any path: root reads and writes none of them.
+    owner = files.owner_of(ini)
+    ca_file, key_file = _path(config, "ca_file"), _path(config, "private_key")
+    _keep_ca(ca_file, args.ca_file or (puppet.ca_file if puppet else None), owner)
+    key = str(as_owner.call(owner, lambda: key_file.read_text("ascii"))).encode()
+    pem = client.obtain(url, ca_file, own.certname, client.private_key(key), signer)
+    as_owner.call(owner, lambda: files.create(certificate, pem, (owner.uid, owner.gid, 0o644)))
     return [f"espm's own certificate {own.certname} is signed: {certificate}"]
 
 
@@ -117,7 +118,7 @@ def _access(args: argparse.Namespace) -> PuppetAccess | None:
     return PuppetAccess(url, config.get("ca_url") or url, certificate, private_key, ca_file)
 
 
-def _keep_ca(path: Path, known: Path | None, rights: tuple[int, int, int]) -> None:
+def _keep_ca(path: Path, known: Path | None, owner: files.Owner) -> None:
     """Copy Puppet's CA certificates, unless the first run could do so already.
 
     :raises espm_setup.errors.SetupError: they are not known now either.
@@ -127,7 +128,8 @@ def _keep_ca(path: Path, known: Path | None, rights: tuple[int, int, int]) -> No
     if known is None:
         msg = f"Puppet's CA certificates were not found: put them into {path}, or name --ca-file"
         raise SetupError(msg)
-    files.create(path, known.read_bytes(), rights)
+    data, rights = known.read_bytes(), (owner.uid, owner.gid, 0o644)
+    as_owner.call(owner, lambda: files.create(path, data, rights))
 
 
 def _path(config: Mapping[str, str], key: str) -> Path:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from espm.classifier.directory import MARKER
 from espm_setup.errors import InTheWay, SetupError
 from espm_setup.files import in_the_way
+from espm_setup.ledger import file_of
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,7 @@ class Layout:
     @property
     def ledger(self) -> Path | None:
         """The SQLite file of the ledger, if it is one."""
-        prefix = "sqlite:///"
-        url = self.ledger_url
-        return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
+        return file_of(self.ledger_url)
 
     def check(self, *, create: bool) -> None:
         """Return when a first setup would overwrite nothing and miss nothing.

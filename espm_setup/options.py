@@ -19,6 +19,8 @@ exit codes:
   2   wrong usage
   73  something that exists would be overwritten, or a directory is missing; nothing was changed
   77  the user who ran it may not do it
+  130 interrupted (Ctrl-C); everything that was made is taken back
+  143 terminated (SIGTERM); everything that was made is taken back
 """
 
 _PLATFORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)

@@ -4,7 +4,9 @@ Puppet reads the settings of a server from ``[server]``, then ``[master]``, then
 (``configsearchpath`` in puppet/settings.rb), and refuses a section that is there twice
 (puppet/settings/config_file.rb).  So the lines go into ``[server]`` when it exists, else into
 ``[master]`` when that exists, else into a new ``[server]``.  What stood in that section is kept
-behind a mark; nothing else is touched, not even line breaks.
+as a comment, and our block says how such a comment begins: with words that no other line begins
+with, so that nobody's own comment is ever taken for one.  Nothing else is touched, not even line
+breaks.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import re
 from espm_setup import marks
 from espm_setup.errors import SetupError
 
-_KEPT = "# espm keeps: "
+_KEPT = ("# espm keeps: ", *(f"# espm keeps {number}: " for number in range(2, 100)))
+_NOTE = "# What was here before is behind "
 _SECTION = re.compile(r"[ \t]*\[(\w+)\][ \t\r\f\v]*")
 _OURS = re.compile(r"[ \t]*(?:node_terminus|external_nodes)[ \t]*=")
 
@@ -47,16 +50,34 @@ def applied(text: str, enc: list[str]) -> str:
 
 
 def removed(text: str) -> str:
-    """Return puppet.conf without our settings and with those that they replaced."""
-    return re.sub(rf"(?m)^{re.escape(_KEPT)}", "", marks.remove(text))
+    """Return puppet.conf without our settings and with those that they replaced.
+
+    :raises espm_setup.errors.SetupError: our marks do not pair any more.
+    """
+    kept = [line.removeprefix(_NOTE)[1:-1] for line in marks.content(text) if _NOTE in line]
+    plain = marks.remove(text)
+    for words in kept:
+        plain = re.sub(rf"(?m)^{re.escape(words)}(?={_OURS.pattern})", "", plain)
+    return plain
 
 
 def _in_section(text: str, start: int, stop: int, lines: list[str]) -> str:
     """Return *text* with *lines* behind the section's header, which ends at *start*."""
-    kept = "\n".join(
-        _KEPT + line if _OURS.match(line) else line for line in text[start:stop].split("\n")
-    )
-    return marks.insert(text[:start] + kept + text[stop:], start, lines)
+    section = text[start:stop].split("\n")
+    if any(map(_OURS.match, section)):
+        words = _unused(text)
+        section = [words + line if _OURS.match(line) else line for line in section]
+        lines = [f'{_NOTE}"{words}"', *lines]
+    return marks.insert(text[:start] + "\n".join(section) + text[stop:], start, lines)
+
+
+def _unused(text: str) -> str:
+    """Return how no line of *text* begins."""
+    free = (words for words in _KEPT if not re.search(rf"(?m)^{re.escape(words)}", text))
+    if words := next(free, None):
+        return words
+    msg = "every form of '# espm keeps:' is used in a comment; remove some of these comments"
+    raise SetupError(msg)
 
 
 def _sections(text: str) -> list[tuple[str, int, int]]:

@@ -200,3 +200,83 @@ def test_rules_that_cannot_be_carried_on_are_left_to_people(
 
     with pytest.raises(SetupError, match=what):
         auth_conf.applied(text, NAME, (CLASSES,))
+
+
+PREFIX = "/puppet-ca/v1/certificate_status/"
+
+
+def with_rule(path: str, order: int, *, methods: str = "get put delete", who: Any = "web") -> str:
+    """Return the auth.conf of Puppet Server's package, with a rule of the administrator's."""
+    rule = lab_auth.rule("webadmin", path, methods, who, sort_order=order)
+    rule["match-request"]["type"] = "path" if path.startswith("/") else "regex"
+    return lab_auth.with_rules(lab_auth.shipped(), [rule])
+
+
+@pytest.mark.parametrize("order", [5, 399, 450])
+@pytest.mark.parametrize("who", ["webadmin.example.com", lab_auth.NOBODY])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"{PREFIX}web-", f"{PREFIX}e", f"^{PREFIX}web-", rf"^{PREFIX}[^/]+\.dmz\.example\.com$"),
+        *(f"^{PREFIX}(?!web-)", f"^{PREFIX}[^w]", "^/puppet-ca/v1/certificate_[a-z]+/web-"),
+        *("certificate_status/(?:web|db)-", "^/puppet-ca/v1/c.*/prod-", "web-[0-9]+", "(?i)web"),
+        *("^/puppet-ca/v1/certificate_statuse?s?/web-", f"^/x|^{PREFIX}web", f"^{PREFIX}e.*"),
+        *(f"^{PREFIX}[a-z]+$", f"^{PREFIX}[a-e]", r"^/puppet\-ca/v1/certificate\_status/web"),
+    ],
+)
+def test_a_rule_for_some_certificates_only_is_left_to_people(
+    path: str, who: str, order: int
+) -> None:
+    """Ours would take its rights away, or open what it closes, or not let espm in."""
+    with pytest.raises(SetupError, match=r"the rule 'webadmin' .* merge them by hand"):
+        auth_conf.applied(with_rule(path, order, who=who), NAME, (STATUS,))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/puppet-ca/v1/certificate_statuses", "^/puppet-ca/v1/certificate_statuses/any$"),
+        *("/puppet-ca/v1/certificate_request/web-", "^/puppet-ca/v1/certificate/[^/]+$"),
+        *("^/puppet/v3/catalog/web-", "/puppet/v3/node/web-", r"^/puppet\-ca/v1/clean$"),
+        *(f"^{PREFIX}", f"^{PREFIX}([^/]+)$", f"{PREFIX}", f"^{PREFIX}[a-z0-9._-]+$", "^/.*"),
+        *("^/puppet-ca/v1/(certificate_status|certificate_request)/", "puppet/v3/catalog/.*"),
+    ],
+)
+def test_a_rule_for_all_certificates_or_none_is_carried_on(path: str) -> None:
+    """Its rights stay, and espm gets its own."""
+    text = auth_conf.applied(with_rule(path, 450), NAME, (STATUS,))
+
+    assert NAME in allowed(text, "delete", f"{PREFIX}web-1.example.com")
+
+
+def test_a_rule_that_never_decided_does_not_matter() -> None:
+    """Behind the rule for all certificates, or for another method, it had no effect before."""
+    behind = with_rule(f"{PREFIX}web-", 600)
+    other = with_rule(f"{PREFIX}web-", 450, methods="head")
+
+    assert NAME in allowed(auth_conf.applied(behind, NAME, (STATUS,)), "get", f"{PREFIX}web-1")
+    assert NAME in allowed(auth_conf.applied(other, NAME, (STATUS,)), "get", f"{PREFIX}web-1")
+
+
+def test_a_narrow_rule_that_lets_espm_in_is_not_taken_for_all() -> None:
+    """That espm may manage some certificates is not enough."""
+    text = with_rule(f"^{PREFIX}[^w]", 450, who=[NAME])
+
+    with pytest.raises(SetupError, match="the rule 'webadmin'"):
+        auth_conf.applied(text, NAME, (STATUS,))
+
+
+def test_rules_that_people_merged_are_not_touched() -> None:
+    """Where the rule for all certificates lets espm in, the narrower ones are as people want."""
+    rule = lab_auth.rule("all", PREFIX, "get put delete", [NAME, "x"], sort_order=480)
+    text = lab_auth.with_rules(with_rule(f"{PREFIX}web-", 450), [rule])
+
+    assert text == auth_conf.applied(text, NAME, (STATUS,))
+
+
+def test_the_printed_rule_can_be_added_behind_a_narrower_one() -> None:
+    """What espm_setup prints is what people need to merge, and it is found again."""
+    printed = "\n".join(auth_conf.lines(NAME, (STATUS,)))
+    text = with_rule(f"{PREFIX}web-", 300).replace("rules: [", f"rules: [\n{printed}\n", 1)
+
+    assert text == auth_conf.applied(text, NAME, (STATUS,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def test_every_option_is_documented_and_no_other() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     """Documentation and --help name the codes that the errors have."""
-    codes = {"0", "2", *(str(kind.code) for kind in (SetupError, InTheWay, NotPermitted))}
+    ended = {str(128 + number) for number in (signal.SIGINT, signal.SIGTERM)}
+    codes = {"0", "2", *ended, *(str(kind.code) for kind in (SetupError, InTheWay, NotPermitted))}
     table = DOCS.partition("## Exit codes")[2].partition("## ")[0]
 
     assert codes == set(re.findall(r"(?m)^\| (\d+) \|", table))
@@ -48,7 +50,7 @@ def test_the_example_has_the_rules_that_apply_makes() -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
 def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
     """Nothing is unknown or wrong; only the program's path is another one here."""
-    unit = (ROOT / "etc/espm.service").read_text().replace("/usr/local/bin/espm", "/bin/true")
+    unit = (ROOT / "etc/espm.service").read_text().replace("/opt/espm/venv/bin/espm", "/bin/true")
     (tmp_path / "espm.service").write_text(unit)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / "espm.service")],

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from configobj import ConfigObj
 
-from espm_setup import client, puppet
+from espm_setup import client, files, puppet
 from espm_setup.__main__ import main
+from espm_setup.errors import SetupError
 from tests.live import lab_auth
 
 if TYPE_CHECKING:
@@ -256,6 +257,76 @@ def test_when_it_fails_the_files_are_as_they_were(
     assert list(machine.root.rglob("*.espm-backup*")) == []
 
 
+def test_a_reload_that_failed_may_have_ended_puppet_server(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message says that the files are restored and what is left to do."""
+    machine.script("reload", "#!/bin/sh\nexit 1\n")
+
+    assert machine.setup("--apply") == 1
+    said = capsys.readouterr().err
+    assert "Puppet's files are as they were" in said
+    assert "if it is not running, start it again" in said
+
+
+def test_without_a_reload_nobody_is_told_to_start_puppet_server(
+    machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stopped before has ended nothing."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise SetupError
+
+    monkeypatch.setattr("espm_setup.files.replace", fail)
+
+    assert machine.setup("--apply") == 1
+    assert "start it again" not in capsys.readouterr().err
+
+
+def test_nobody_leads_a_change_to_another_file(tmp_path: Path) -> None:
+    """A link that changed its target since the file was read is not followed."""
+    victim = tmp_path / "victim"
+    victim.write_text("root's")
+    (tmp_path / "auth.conf").symlink_to(victim)
+
+    with pytest.raises(SetupError, match="somebody changed"):
+        files.replace(tmp_path / "auth.conf", b"new", known=(b"old",))
+    assert victim.read_text() == "root's"
+
+
+def test_what_is_put_in_a_files_place_never_gets_special_rights(tmp_path: Path) -> None:
+    """A setuid bit that somebody put there is not carried on."""
+    path = tmp_path / "auth.conf"
+    path.write_text("old")
+    path.chmod(0o4755)
+    files.replace(path, b"new", known=(b"old",))
+
+    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("new", 0o755)
+
+
+def test_a_link_in_place_of_a_backup_is_no_backup(tmp_path: Path) -> None:
+    """The copy is made under the next name."""
+    path = tmp_path / "auth.conf"
+    path.write_text("same")
+    (tmp_path / "auth.conf.espm-backup").symlink_to(path)
+    copy = files.back_up(path)
+
+    assert (copy.name, copy.read_text()) == ("auth.conf.espm-backup.2", "same")
+
+
+def test_a_file_with_half_of_our_marks_is_named(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is changed, and the message says which file and which line it is."""
+    machine.setup("--apply")
+    machine.puppet_conf.write_text(machine.puppet_conf.read_text().replace("# espm end\n", ""))
+    before = machine.content()
+
+    assert [machine.setup("--apply"), machine.setup("--unapply")] == [1, 1]
+    assert f"{machine.puppet_conf}: line 3: the marks" in capsys.readouterr().err
+    assert (machine.content(), machine.reloads) == (before, 1)
+
+
 def test_apply_in_the_first_run_does_both(tmp_path: Path, machine: Machine) -> None:
     """One call sets espm up and connects Puppet with it."""
     other = tmp_path / "other/etc"
@@ -321,22 +392,6 @@ def test_names_of_the_infrastructure_are_reserved(machine: Machine) -> None:
     assert found is not None
     assert (found.infrastructure, found.infra_crl) == (("db.example.com",), True)
     assert found.url == "https://puppet.example.com:8141"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands files to another user")
-def test_root_gives_the_secrets_to_the_group_of_espms_user(machine: Machine) -> None:
-    """root:user 0640 for secrets; ledger and documents are the user's own."""
-    place = machine.root / "theirs/etc"
-    assert (
-        machine.setup("-d", str(place), "-c", f"{place}/certs", "--create", "--user", "nobody") == 0
-    )
-    nobody = (place.parent / "var").stat().st_uid
-
-    assert nobody != 0
-    for name in ("espm.ini", "certs/espm.key", "certs/puppet.key"):
-        status = (place / name).stat()
-        assert (status.st_uid, oct(status.st_mode & 0o777)) == (0, "0o640")
-    assert {(place.parent / name).stat().st_uid for name in ("enc", "var/ledger.db")} == {nobody}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as another user")

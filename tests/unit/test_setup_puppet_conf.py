@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from espm_setup import puppet_conf
 from espm_setup.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENC = ["/usr/bin/espm_enc", "-d", "/opt/espm/enc"]
 OTHER = ["/usr/bin/espm_enc", "-d", "/elsewhere", "-f", "/etc/enc"]
@@ -24,7 +29,14 @@ LINES = (
         "# comment",
     ),
     *("certname = puppet.example.com", "node_terminus = exec", "  external_nodes=/etc/puppet/enc"),
-    *("node_terminus = plain", "dns_alt_names = puppet,b", "# espm", "x\x0by = 1", "é = ü", "\x85"),
+    *(
+        "node_terminus = plain",
+        "dns_alt_names = puppet,b",
+        "# espm keeps: node_terminus = exec",
+        "x\x0by = 1",
+        "é = ü",
+        "\x85",
+    ),
 )
 
 
@@ -99,3 +111,41 @@ def test_words_that_puppet_would_split_are_refused(word: str) -> None:
     """Puppet splits the command at white space and knows no quotes."""
     with pytest.raises(SetupError, match="cannot run an ENC"):
         puppet_conf.settings(["/usr/bin/espm_enc", "-d", word])
+
+
+@pytest.mark.parametrize("mark", ["# espm begin", "# espm end"])
+@pytest.mark.parametrize("edit", [puppet_conf.removed, lambda text: puppet_conf.applied(text, ENC)])
+def test_a_block_without_one_of_its_marks_is_left_to_people(
+    mark: str, edit: Callable[[str], str]
+) -> None:
+    """Nobody can say where it ends, and our own ENC would be taken for a setting to keep."""
+    text = puppet_conf.applied("[server]\nexternal_nodes = /etc/enc\n", ENC)
+    broken = "\n".join(line for line in text.split("\n") if not line.startswith(mark))
+
+    with pytest.raises(SetupError, match=r"line [25]: the marks .* do not pair"):
+        edit(broken)
+
+
+def test_a_second_block_does_not_hide_that_the_first_has_no_end() -> None:
+    """What somebody wrote between them would be cut out."""
+    block = puppet_conf.applied("", ENC)
+    text = block.replace("\n# espm end", "") + "\nmine = 1\n" + block
+
+    with pytest.raises(SetupError, match="line 2: the marks"):
+        puppet_conf.removed(text)
+
+
+def test_comments_that_look_like_ours_stay_comments() -> None:
+    """Only what our block says that it keeps comes back."""
+    text = "[main]\n# espm keeps: external_nodes = /old\n[server]\nexternal_nodes = /etc/enc\n"
+
+    assert text == puppet_conf.removed(text)
+    assert text == puppet_conf.removed(puppet_conf.applied(text, ENC))
+
+
+def test_another_editors_line_breaks_do_no_harm() -> None:
+    """A file that was saved with those of Windows can still be cleaned."""
+    text = "[main]\n[server]\nexternal_nodes = /etc/enc\n"
+    saved = puppet_conf.applied(text, ENC).replace("\n", "\r\n")
+
+    assert text.replace("\n", "\r\n") == puppet_conf.removed(saved)
