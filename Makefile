@@ -48,7 +48,8 @@ docs: $(READY) ## build the documentation in docs/_build
 .PHONY: clean
 clean: ## remove what was built here
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf *.egg-info
+	rm -rf *.egg-info .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: prerequisites
 prerequisites:
@@ -57,6 +58,6 @@ prerequisites:
 $(READY): pyproject.toml setup.py
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV) || \
 	  { sh tests/prerequisites.sh && $(PYTHON) -m venv --clear $(VENV); }
-	@echo "installing the Python packages into $(VENV)"
+	@echo "installing the Python packages into $(VENV); this takes about half a minute"
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

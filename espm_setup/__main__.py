@@ -52,19 +52,48 @@ def _do(args: argparse.Namespace) -> None:
         if getattr(args, name):
             _say(args, job(args))
             return
-    if not (args.apply and Layout.of(args).ini.exists()):
-        _set_up(args)
-    if args.apply:
+    if args.apply and Layout.of(args).ini.exists():
         _say(args, later.apply(args))
+        return
+    report = _set_up(args)
+    if args.apply:
+        _apply_at_once(args, report)
 
 
-def _set_up(args: argparse.Namespace) -> None:
+def _set_up(args: argparse.Namespace) -> Report:
     """Make everything and say the secrets; if they cannot be said, nothing is made."""
     plan = install.prepare(args)
     with undoing() as undo:
         missing = install.carry_out(plan, args, undo)
-        report = Report(plan, missing, _version(plan), will_apply=args.apply)
-        print(as_json(report) if args.json else as_text(report), flush=True)  # noqa: T201
+        report = Report(
+            plan, missing, _version(plan), will_apply=args.apply, user=_user(args, plan)
+        )
+        if not args.json:
+            print(as_text(report), flush=True)  # noqa: T201
+        elif not args.apply:
+            print(as_json(report), flush=True)  # noqa: T201
+    return report
+
+
+def _apply_at_once(args: argparse.Namespace, report: Report) -> None:
+    """Connect Puppet with the espm that was just made; JSON is one object, also if that fails."""
+    done: list[str] = []
+    try:
+        done = later.apply(args)
+    except SetupError as exc:
+        msg = f"espm is set up, but not connected: {exc}; then repeat espm_setup --apply"
+        raise type(exc)(msg) from exc
+    finally:
+        if args.json:
+            print(as_json(report, done), flush=True)  # noqa: T201
+    if not args.json:
+        _say(args, done)
+
+
+def _user(args: argparse.Namespace, plan: Plan) -> str | None:
+    """Return who is to run espm, if that is another than the one who runs the setup."""
+    owner = install.owner(args, plan)
+    return owner.name if owner.other else None
 
 
 def _version(plan: Plan) -> str | None:

@@ -41,17 +41,25 @@ def prepare(args: argparse.Namespace) -> Plan:
     return plans.make(args, layout, discover(args))
 
 
+def owner(args: argparse.Namespace, plan: Plan) -> files.Owner:
+    """Return who is to run espm: the one named, else Puppet Server's user, else who runs this.
+
+    :raises espm_setup.errors.SetupError: there is no such user, or only root may choose one.
+    """
+    return files.owner(args.user or _puppet_user(plan.puppet))
+
+
 def carry_out(plan: Plan, args: argparse.Namespace, undo: Undo) -> str:
     """Make everything, noting how to take it back.
 
     :returns: what is missing before espm's own certificate is there; empty when it is.
     """
-    owner = files.owner(args.user or _puppet_user(plan.puppet))
-    _directories(plan.layout, owner, undo)
-    _files(plan, args, owner, undo)
-    _enc(plan, owner, undo)
-    _ledger(plan, owner, undo)
-    return fetch(plan, owner, args, undo)
+    own = owner(args, plan)
+    _directories(plan.layout, own, undo)
+    _files(plan, args, own, undo)
+    _enc(plan, own, undo)
+    _ledger(plan, own, undo)
+    return fetch(plan, own, args, undo)
 
 
 def fetch(plan: Plan, owner: files.Owner, args: argparse.Namespace, undo: Undo) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espm import x509
 from espm.model import PuppetAccess
 from espm_setup import as_owner, client, files, hooks, hookup, ledger
 from espm_setup.errors import SetupError
@@ -65,10 +66,19 @@ def fetch(args: argparse.Namespace) -> list[str]:
     owner = files.owner_of(ini)
     ca_file, key_file = _path(config, "ca_file"), _path(config, "private_key")
     _keep_ca(ca_file, args.ca_file or (puppet.ca_file if puppet else None), owner)
-    key = str(as_owner.call(owner, lambda: key_file.read_text("ascii"))).encode()
+    key = str(as_owner.call(owner, lambda: _key(key_file, ini, args.key_type))).encode()
     pem = client.obtain(url, ca_file, own.certname, client.private_key(key), signer)
     as_owner.call(owner, lambda: files.create(certificate, pem, (owner.uid, owner.gid, 0o644)))
     return [f"espm's own certificate {own.certname} is signed: {certificate}"]
+
+
+def _key(file: Path, ini: Path, key_type: str) -> str:
+    """Return the key in *file*, made now with the rights of *ini* if it is not there."""
+    if not file.exists():
+        rights = ini.stat()
+        key = x509.key_pem(x509.new_key(key_type))
+        files.create(file, key, (rights.st_uid, rights.st_gid, rights.st_mode & 0o777))
+    return file.read_text("ascii")
 
 
 def upgrade(args: argparse.Namespace) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from ipaddress import ip_address
 from pathlib import Path
 
 from espm import __version__
@@ -15,7 +16,7 @@ from espm import __version__
 EXIT_CODES = """\
 exit codes:
   0   done; what is left to do by hand, if anything, is printed
-  1   failed; everything that was made is taken back
+  1   failed; everything that the failed step made is taken back
   2   wrong usage
   73  something that exists would be overwritten, or a directory is missing; nothing was changed
   77  the user who ran it may not do it
@@ -65,7 +66,9 @@ def _places(target: argparse.ArgumentParser) -> None:
 
 def _server(target: argparse.ArgumentParser) -> None:
     add = target.add_argument_group("espm's server and its first platform").add_argument
-    add("-p", "--port", type=_port, default=8443, help="where espm listens (default: %(default)s)")
+    add("--host", type=_address, default="0.0.0.0", metavar="ADDRESS",  # noqa: S104 - as in 2012
+        help="where espm listens (default: %(default)s, every address)")  # fmt: skip
+    add("-p", "--port", type=_port, default=8443, help="on which port (default: %(default)s)")
     add("--name", help="host name in the certificate (default: this host's)")
     add("--san", action="append", default=[], metavar="NAME_OR_ADDRESS",
         help="a further name or address for the certificate; repeat it for more")  # fmt: skip
@@ -121,6 +124,14 @@ def _path(text: str) -> Path:
         msg = "a path is wanted"
         raise argparse.ArgumentTypeError(msg)
     return Path(text).absolute()
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        msg = f"'{text}' is not an IP address"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 def _port(text: str) -> int:

@@ -88,6 +88,7 @@ def ini(plan: Plan, args: argparse.Namespace, owner: Owner) -> str:
     layout = plan.layout
     sections: dict[str, dict[str, object]] = {
         "server": {
+            "host": args.host,
             "port": args.port,
             "certificate": layout.server_certificate,
             "private_key": layout.server_key,

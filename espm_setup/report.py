@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from espm import x509
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from espm.model import Json
     from espm_setup.plan import Plan
 
@@ -20,16 +22,21 @@ class Report:
     :ivar missing: why espm's own certificate is not there yet; empty when it is.
     :ivar version: of Puppet Server, if it answered.
     :ivar will_apply: whether Puppet's files are changed right afterwards.
+    :ivar user: who is to run espm, if that is another than who runs the setup.
     """
 
     plan: Plan
     missing: str
     version: str | None
     will_apply: bool = False
+    user: str | None = None
 
 
-def as_json(report: Report) -> str:
-    """Return the report as one JSON object; holds the preshared key."""
+def as_json(report: Report, done: Sequence[str] = ()) -> str:
+    """Return the report as one JSON object; holds the preshared key.
+
+    :param done: what was done to Puppet's files.
+    """
     plan = report.plan
     value: dict[str, Json] = {
         "preshared_key": plan.psk,
@@ -42,6 +49,7 @@ def as_json(report: Report) -> str:
         "puppet_conf": plan.hooks.puppet_lines,
         "auth_conf": plan.hooks.auth_lines,
         "missing": report.missing or None,
+        "done": list(done),
     }
     return json.dumps(value, indent=2)
 
@@ -95,7 +103,8 @@ def _said_of_puppet(report: Report) -> str:
 
 def _next(report: Report) -> list[str]:
     plan = report.plan
-    after = [f"Then: espm check -c {plan.layout.ini}", f"and:  espm -c {plan.layout.ini}"]
+    run = f"runuser -u {report.user} -- espm" if report.user else "espm"
+    after = [f"Then: espm check -c {plan.layout.ini}", f"and:  {run} -c {plan.layout.ini}"]
     if report.will_apply:
         return after
     return [

@@ -142,7 +142,8 @@ def _add_syntax(lines: Sequence[str], error: ConfigObjError, faults: Faults) -> 
     consequence = isinstance(error, DuplicateError | NestingError) and faults.is_lost(number)
     if not consequence:
         faults.add((), _syntax(error), line=number)
-    faults.lost.append(lost(lines, number, faults.places))
+    if after := lost(lines, number, faults.places):
+        faults.lost.append(after)
 
 
 def _syntax(error: ConfigObjError) -> str:

@@ -24,17 +24,21 @@ class Curl:
         self._options: list[str] = []
 
     def connect(self, stack: Stack) -> None:
-        """Use *stack* from now on, with the two values that its espm_setup printed."""
+        """Use *stack* from now on, with the two values that its espm_setup printed.
+
+        The key goes into a file that only we can read: arguments of curl can be seen by others.
+        """
         tell, printed = self._narrator, stack.printed
         self._url = f"https://localhost:{stack.port}"
         self._options = ["-sS", "--insecure", "--pinnedpubkey", printed.pin]
-        self._options += ["-H", f"Authorization: Bearer {printed.psk}"]
+        header = stack.root / "psk"
+        header.touch(mode=0o600)
+        header.write_text(f"Authorization: Bearer {printed.psk}\n")
+        self._options += ["-H", f"@{header}"]
+        tell.say("The key goes into a file, as a header, so that no command line shows it:")
+        tell.command("(umask 077; read -rs K; printf 'Authorization: Bearer %s\\n' \"$K\" > psk)")
         tell.say("The pin stands for the certificate, so curl needs no authority (--insecure):")
-        tell.command(
-            f"URL={self._url}\n"
-            f"AUTH=(--insecure --pinnedpubkey '{printed.pin}'\n"
-            f'      -H "Authorization: Bearer {printed.psk}")'
-        )
+        tell.command(f"URL={self._url}\nAUTH=(--insecure --pinnedpubkey '{printed.pin}' -H @psk)")
 
     def __call__(
         self,

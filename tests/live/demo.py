@@ -1,7 +1,8 @@
 """The life of a node, told step by step: what `make demo` runs.
 
 Everything is real: a Puppet Server, `espm_setup --apply`, espm, curl, `puppet agent`. Each step is
-checked, and nothing stays: neither a process nor a file. `tests/live/test_life.py` tests the same.
+checked, and of the run nothing stays: neither a process nor a file. `tests/live/test_life.py` tests
+the same.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def play(narrator: Narrator) -> None:
         with narrator.waiting("Puppet Server starts"):
             lab.start()
         _with_lab(narrator, root, lab)
-    narrator.check(not root.exists(), "all processes have ended, all files are removed")
+    narrator.check(not root.exists(), "all processes have ended, all files of this run are removed")
 
 
 def _with_lab(narrator: Narrator, root: Path, lab: Lab) -> None:
@@ -68,6 +69,7 @@ def main() -> int:
         narrator.failed(f"demo: failed: {message}")
         return 1
     narrator.say("")
+    narrator.say("In the checkout .venv and espm.egg-info stay; `make clean` removes them.")
     narrator.say(f"That was the whole life of a node, in {narrator.seconds:.0f} s.")
     return 0
 

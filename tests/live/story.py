@@ -52,6 +52,7 @@ class Story:
         tell = self.narrator
         tell.step("The administrator sets espm up, once")
         tell.command("espm_setup --create --apply " + " ".join(self._telling_options()))
+        tell.say('"..." are its port, its name, and the private server\'s paths.')
         with tell.waiting("espm_setup (it makes keys and reloads Puppet Server)"):
             self.stack.set_up()
         tell.output(self.stack.printed.text)

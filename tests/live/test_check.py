@@ -28,7 +28,7 @@ pytestmark = pytest.mark.live
 
 def states(findings: Iterator[Finding]) -> dict[str, State]:
     """Return the worst state of each subject."""
-    order = [State.OK, State.WARN, State.FAIL]
+    order = [State.OK, State.SKIP, State.WARN, State.FAIL]
     worst: dict[str, State] = {}
     for found in findings:
         worst[found.subject] = max(worst.get(found.subject, State.OK), found.state, key=order.index)
@@ -73,6 +73,20 @@ def test_with_the_rules_nothing_fails(sample: Sample, monkeypatch: pytest.Monkey
     found = list(check.look(context))
 
     assert [finding for finding in found if finding.state is State.FAIL] == []
+
+
+def test_a_certificate_of_another_ca_is_one_fail(sample: Sample, tmp_path: Path) -> None:
+    """Puppet Server refuses it; the line of the CA says so, and the others don't repeat it."""
+    sample.set("puppet", certificate=str(tmp_path / "puppet.pem"))
+    sample.set("puppet", private_key=str(tmp_path / "puppet.key"))
+    names = ("CA", "CA rights", "CRL", "classes", "ENC groups")
+
+    first, *rest = check.look(
+        Context(config.load(sample.write())), [row for row in check.CHECKS if row[0] in names]
+    )
+
+    assert "it does not accept espm's client certificate" in first.what
+    assert {finding.state for finding in rest} == {State.SKIP}
 
 
 def test_puppets_own_settings_are_read(

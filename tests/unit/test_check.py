@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from espm import check, compose, config
 from espm.check import enc, own, puppet, state
 from espm.check.finding import Context, Finding, State
-from espm.errors import BackendUnavailable, ConfigError
+from espm.errors import BackendUnavailable, ConfigError, EnvironmentUnknown
 from espm.ledger import open_ledger, upgrade
 from espm.model import Catalogue, Certname, Classification, Group, PuppetClass
 from espm.puppet_http import Reply
@@ -289,7 +289,7 @@ def test_unfinished_nodes_are_counted(context: Context) -> None:
     found = list(state.ledger(context))
 
     assert found[0].what == "can be written; nodes: 1 adding"
-    assert found[1].what == "1 nodes are being added or deleted"
+    assert found[1].what == "1 node is being added or deleted"
 
 
 def listening(sample: Sample) -> socket.socket:
@@ -406,6 +406,7 @@ def test_a_wrong_hook_up_is_found(
 
     assert finding.state is State.FAIL
     assert said in finding.what
+    assert f"{puppet_conf.parent}/puppet/puppet.conf" in finding.what
 
 
 def test_a_host_without_puppet_is_no_fault(
@@ -463,7 +464,7 @@ def test_root_goes_on_as_the_owner_of_the_enc(
     monkeypatch.setattr("pwd.getpwuid", lambda _: owner)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
-    check.become_espm(context.config)
+    assert check.user.become_espm(context.config) == "puppet"
 
     assert became == [("initgroups", "puppet", 998), ("setgid", 998), ("setuid", 999)]
 
@@ -473,7 +474,10 @@ def test_what_espm_cannot_read_is_found_by_root_as_well(sample: Sample, tmp_path
     """A file that only root can read is of no use to espm."""
     os.chown(tmp_path / "enc", 65534, 65534)
     path = sample.write()
-    code = "import sys, pathlib, espm.check; sys.exit(espm.check.main(pathlib.Path(sys.argv[1])))"
+    code = (
+        "import sys, pathlib, espm.check as c; c.user._LIBRARY = (); "
+        "sys.exit(c.main(pathlib.Path(sys.argv[1])))"
+    )
 
     done = subprocess.run(
         [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=False
@@ -492,3 +496,242 @@ def test_ports_are_made_of_the_configuration(context: Context) -> None:
     assert ports.ledger is ledger
     assert ports.reserved == context.config.reserved
     assert (ports.key_type, ports.check_classes) == ("ec", True)
+
+
+def test_a_broken_groups_file_is_said_once(sample: Sample, tmp_path: Path) -> None:
+    """Each fault is one line that says which file to correct; what needs the groups is skipped."""
+    (tmp_path / "groups.yaml").write_text("groups:\n  - name: web\n    colour: red\n")
+
+    found = list(check.look(Context(config.load(sample.write()))))
+    faults = [finding for finding in found if "groups.yaml" in finding.what]
+
+    assert {(f.subject, f.remedy) for f in faults} == {("ENC", f"correct {tmp_path}/groups.yaml")}
+    assert len(faults) == len({finding.what for finding in faults})
+    assert Finding("ENC groups", State.SKIP, "skipped, because of ENC") in found
+
+
+def test_an_environment_that_is_not_there_has_its_own_remedy(context: Context) -> None:
+    """It has nothing to do with auth.conf."""
+
+    def lost(_: Context) -> Iterator[Finding]:
+        msg = "environment 'x' does not exist on the Puppet server"
+        raise EnvironmentUnknown(msg, [msg])
+
+    [finding] = check.look(context, [("classes", lost, "see auth.conf")])
+
+    assert finding.remedy == "deploy it, or correct [builtin] environment or the groups file"
+
+
+def test_a_check_that_needs_a_failed_one_is_skipped(context: Context) -> None:
+    """One cause is one FAIL; what hangs on it names the first that failed, and does not run."""
+
+    def down(_: Context) -> Iterator[Finding]:
+        yield Finding("CA", State.FAIL, "away")
+
+    def never(_: Context) -> Iterator[Finding]:
+        pytest.fail("it has run")
+
+    rows = [("CA", down, ""), ("classes", never, ""), ("ENC groups", never, "")]
+
+    assert list(check.look(context, rows))[1:] == [
+        Finding("classes", State.SKIP, "skipped, because of CA"),
+        Finding("ENC groups", State.SKIP, "skipped, because of CA"),
+    ]
+
+
+def test_another_compile_server_does_not_hang_on_the_ca(sample: Sample) -> None:
+    """Where the CA is a server of its own, the classes are looked at without it."""
+    sample.set("puppet", ca_url="https://ca.example.com:8140")
+
+    def down(_: Context) -> Iterator[Finding]:
+        yield Finding("CA", State.FAIL, "away")
+
+    def fine(_: Context) -> Iterator[Finding]:
+        yield Finding("classes", State.OK, "fine")
+
+    rows = [("CA", down, ""), ("classes", fine, "")]
+    found = check.look(Context(config.load(sample.write())), rows)
+
+    assert states(found) == [State.FAIL, State.OK]
+
+
+def test_every_need_is_a_check_before() -> None:
+    """What a check needs has been looked at when its turn comes."""
+    names = [name for name, _, _ in check.CHECKS]
+    context = SimpleNamespace(config=SimpleNamespace(access=SimpleNamespace(url="", ca_url="")))
+
+    assert all(
+        names.index(need) < names.index(name)
+        for name in names
+        for need in check.needs(name, context)  # type: ignore[arg-type]
+    )
+
+
+def test_a_server_that_does_not_listen_is_one_fail(sample: Sample) -> None:
+    """The line has the URL and the reason; the rest of Puppet's checks is skipped."""
+    sample.set("puppet", url="https://127.0.0.1:1", timeout="1")
+    context = Context(config.load(sample.write()))
+    names = ("CA", "CA rights", "CRL", "classes", "ENC groups")
+
+    first, *rest = check.look(context, [row for row in check.CHECKS if row[0] in names])
+
+    assert first.what == "https://127.0.0.1:1: Connection refused"
+    assert first.remedy == "see that Puppet Server runs there, and that [puppet] ca_url is right"
+    assert [finding.state for finding in rest] == [State.SKIP] * 4
+
+
+def caused(cause: BaseException) -> BackendUnavailable:
+    """Return an error of ours with the causes that the libraries below give it."""
+    middle = OSError(cause)
+    middle.__cause__ = cause
+    error = BackendUnavailable("away")
+    error.__cause__ = middle
+    return error
+
+
+def tls_error(kind: type[ssl.SSLError], reason: str, text: str) -> ssl.SSLError:
+    """Return an error as Python's TLS raises it."""
+    error = kind(1, f"[SSL: {reason}] {text} (_ssl.c:1)")
+    error.reason = reason
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "what", "remedy"),
+    [
+        (
+            tls_error(ssl.SSLError, "TLSV1_ALERT_UNKNOWN_CA", "tlsv1 alert unknown ca"),
+            "it does not accept espm's client certificate (tlsv1 alert unknown ca)",
+            "[puppet] certificate",
+        ),
+        (
+            tls_error(
+                ssl.SSLCertVerificationError,
+                "CERTIFICATE_VERIFY_FAILED",
+                "certificate verify failed: self-signed certificate",
+            ),
+            "its certificate is not accepted (certificate verify failed: self-signed certificate)",
+            "[puppet] ca_file",
+        ),
+        (
+            tls_error(ssl.SSLError, "KEY_VALUES_MISMATCH", "key values mismatch"),
+            "no TLS (key values mismatch)",
+            "[puppet] certificate",
+        ),
+        (TimeoutError("timed out"), "no answer in time", "[puppet] ca_url"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service", "[puppet] ca_url"),
+    ],
+)
+def test_the_reason_for_no_connection_is_said(
+    context: Any, cause: Exception, what: str, remedy: str
+) -> None:
+    """The screen is the administrator's: it names the cause, which callers never see."""
+
+    def version() -> str:
+        raise caused(cause)
+
+    context.ca = SimpleNamespace(version=version)
+
+    [finding] = puppet.reachable(context)
+
+    assert finding.state is State.FAIL
+    assert finding.what.startswith(f"https://puppet.example.com:8140: {what}")
+    assert remedy in finding.remedy
+
+
+def test_an_answer_that_fails_is_said_with_its_url(context: Any) -> None:
+    """What the server answered is the reason when it could be reached."""
+
+    def version() -> str:
+        msg = "Puppet's server failed with status 503"
+        raise BackendUnavailable(msg)
+
+    context.ca = SimpleNamespace(version=version)
+
+    [finding] = puppet.reachable(context)
+
+    assert finding.what == f"{context.config.access.ca_url}: Puppet's server failed with status 503"
+    assert "espm's log" not in finding.remedy
+
+
+def test_crls_are_told_apart(context: Any, tmp_path: Path) -> None:
+    """The root's CRL and the intermediate's are lines with their names."""
+    root, middle = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Root", "Middle")
+    )
+    bundle = authority(root, root) + authority(middle, root)
+    lists = crl(days=100, issuer=middle) + crl(days=100, issuer=root)
+    context.ca = SimpleNamespace(crl=lambda: lists, bundle=lambda: bundle)
+
+    assert [finding.what.partition(" is good")[0] for finding in puppet.crl(context)] == [
+        "of the intermediate CA Middle: 0 revocations; it",
+        "of the root CA Root: 0 revocations; it",
+    ]
+
+
+def authority(subject: x509.Name, issuer: x509.Name) -> bytes:
+    """Return the certificate of a CA (PEM)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
+    builder = builder.serial_number(1).public_key(key.public_key())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def test_many_files_that_cannot_be_parsed_are_one_line(context: Any) -> None:
+    """The first three are named, the others counted."""
+    broken = {f"m/{letter}.pp": "Syntax error " * 20 for letter in "abcde"}
+    context.catalogue = SimpleNamespace(classes=lambda _, **__: Catalogue("p", {}, broken, "e"))
+
+    [_, finding] = puppet.classes(context)
+
+    assert finding.what == "5 files that Puppet cannot parse: m/a.pp, m/b.pp, m/c.pp and 2 more"
+    assert "puppet parser validate" in finding.remedy
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 groups"), (1, "1 group"), (2, "2 groups")])
+def test_one_group_is_no_plural(context: Any, count: int, said: str) -> None:
+    """Numbers and their nouns agree."""
+    groups = [Group(f"g{number}") for number in range(count)]
+    context.classifier = SimpleNamespace(ping=lambda: None, groups=lambda: groups)
+
+    [finding] = enc.directory(context)
+
+    assert finding.what == f"can be written; {said}"
+
+
+def test_the_readers_are_named(context: Context, tmp_path: Path) -> None:
+    """Which group reads, and who must be in it."""
+    (tmp_path / "enc").chmod(0o2750)
+    group = (tmp_path / "enc").group()
+
+    [finding] = enc.readers(context)
+
+    assert finding.what == f"readable by group {group}; Puppet Server's user must be in it"
+
+
+def test_a_remedy_is_shown_once_for_the_lines_that_share_it() -> None:
+    """Ten faults of one file have one remedy below the last of them."""
+    found = [Finding("ENC", State.FAIL, what, "correct it") for what in ("one", "two")]
+
+    assert check._as_screen(found) == "FAIL  ENC  one\nFAIL  ENC  two\n           -> correct it"
+
+
+def test_a_python_that_espm_cannot_read_is_one_finding(
+    sample: Sample,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without its library nothing works, and the errors of imports would tell nobody why."""
+    hidden = tmp_path / "lib" / "os.py"
+    monkeypatch.setattr(check.user, "_LIBRARY", (hidden,))
+    monkeypatch.setattr(check.user, "become_espm", lambda _: "puppet")
+
+    assert check.main(sample.write(), as_json=True) == 1
+
+    [finding] = json.loads(capsys.readouterr().out)
+    assert (finding["subject"], finding["state"]) == ("daemon", "FAIL")
+    assert finding["what"].startswith("espm's user puppet cannot read the Python installation at ")
+    assert str(hidden) in finding["what"]

@@ -519,3 +519,53 @@ def test_arbitrary_values_never_raise_anything_else(
         outcome = exc.faults
 
     assert outcome
+
+
+def broken(sample: Sample, right: str, wrong: str) -> list[str]:
+    """Return the faults of the sample with one line of it exchanged."""
+    path = sample.write()
+    text = path.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong))
+    return faults(path)
+
+
+@pytest.mark.parametrize("wrong", ["[ledger", "ledger]", "[[ledger]", "[ledger]]", "[server]"])
+def test_a_broken_header_is_one_fault(sample: Sample, wrong: str) -> None:
+    """The keys below it are not those of the section before it."""
+    sample.drop("puppet")
+    sample.set("ledger", url="sqlite:////opt/espm/var/ledger.db", backend="no key of it")
+    whole = Sample.make(sample.directory)
+    sample.sections["puppet"] = whole.sections["puppet"]
+
+    [fault] = broken(sample, "[ledger]", wrong)
+
+    assert fault.startswith("line ")
+
+
+@pytest.mark.parametrize("name", ["server", "platforms", "puppet"])
+def test_a_broken_header_of_a_needed_section_is_one_fault(sample: Sample, name: str) -> None:
+    """Neither is the section called missing, nor what it has called unknown."""
+    [fault] = broken(sample, f"[{name}]", f"[{name}")
+
+    assert fault.startswith("line ")
+
+
+def test_what_is_unknown_elsewhere_is_said_beside_a_broken_header(sample: Sample) -> None:
+    """The next good header ends what a broken one makes unreadable."""
+    sample.set("ledger", url="sqlite:////opt/espm/var/ledger.db")
+    sample.set("classifier", nonsense="1")
+
+    first, second = broken(sample, "[ledger]", "[ledger")
+
+    assert first.startswith("line ")
+    assert second == "[classifier] nonsense: there is no such key; take it out"
+
+
+def test_a_line_that_is_no_header_hides_no_missing_section(sample: Sample) -> None:
+    """Only a header can be the one of a section that is not there."""
+    sample.drop("puppet")
+
+    found = broken(sample, "[platforms]", "nonsense\n[platforms]")
+
+    assert "[puppet] url: missing. " in "\n".join(found)

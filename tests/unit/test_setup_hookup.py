@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -333,6 +334,46 @@ def test_apply_in_the_first_run_does_both(tmp_path: Path, machine: Machine) -> N
 
     assert machine.setup("-d", str(other), "-c", str(other), "--create", "--apply") == 0
     assert f"-d {other.parent}/enc" in machine.puppet_conf.read_text()
+
+
+def test_json_is_one_object_with_what_was_applied(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The values for the platform and the changes to Puppet's files come together."""
+    other = str(machine.root / "other")
+    capsys.readouterr()
+    words = ["-d", other, "-c", other, "--host", "127.0.0.1", "--create", "--apply", "--json"]
+
+    assert machine.setup(*words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["preshared_key"]) == 48
+    assert any("auth.conf" in line for line in said["done"])
+    assert ConfigObj(f"{other}/espm.ini")["server"]["host"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_first_run_that_cannot_connect_keeps_what_it_made(
+    machine: Machine, capsys: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    """The key was shown, so espm stays; the message says what to repeat."""
+    other = str(machine.root / "other")
+    machine.script("reload", "#!/bin/sh\nexit 1\n")
+    capsys.readouterr()
+
+    assert machine.setup("-d", other, "-c", other, "--create", "--apply", *form) == 1
+    said = capsys.readouterr()
+    assert "espm is set up, but not connected" in said.err
+    assert "repeat espm_setup --apply" in said.err
+    assert "preshared" in said.out.lower()
+    assert (machine.root / "other/espm.ini").exists()
+
+
+def test_an_address_that_is_none_is_wrong_usage(machine: Machine) -> None:
+    """The mistake is found before anything is made."""
+    with pytest.raises(SystemExit) as caught:
+        machine.setup("--host", "everywhere")
+
+    assert caught.value.code == 2
 
 
 def test_unapply_without_a_configuration_is_refused(machine: Machine) -> None:
