@@ -119,8 +119,8 @@ def _withdraw(certname: Certname, certificate: Certificate, ports: Ports) -> Non
 def _prove(certname: Certname, issued: Issued, ports: Ports) -> None:
     if not x509.revoked(ports.ca.crl(), issued.pem.encode(), ports.ca.bundle()):
         msg = (
-            f"the CRL does not show the certificate of {certname} as revoked; it stays on "
-            "espm's list until it does"
+            f"the CRL does not show the certificate of {certname} with serial {issued.serial:X} "
+            "as revoked; it stays on espm's list until it does"
         )
         raise RevocationUnproven(msg)
     log.info("revoked %s serial %x, seen in the CRL", certname, issued.serial)

@@ -96,15 +96,9 @@ class Stack:
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)
         self.printed = Printed(self.setup("--create", "--user", self.user, "--apply"))
-        self._listen_here_only()
         if self._groups:
             (self.etc / "groups.yaml").write_text(self._groups)
         (self.root / "espm.pem").write_text(self.printed.certificate)
-
-    def _listen_here_only(self) -> None:
-        """Keep the daemon on 127.0.0.1: by default it serves other hosts, too."""
-        text = self.ini.read_text().replace("[server]\n", "[server]\nhost = 127.0.0.1\n", 1)
-        self.ini.write_text(text)
 
     def setup(self, *options: str) -> str:
         """Run `espm_setup` with the options that this stack always needs; return its output."""
@@ -118,7 +112,7 @@ class Stack:
     def always(self) -> list[str]:
         """Return the options of `espm_setup` that this stack always needs."""
         always: list[Any] = ["-d", self.etc, "-c", self.etc / "certs", "-p", self.port]
-        always += ["--name", "localhost", "--san", "127.0.0.1"]
+        always += ["--host", "127.0.0.1", "--name", "localhost", "--san", "127.0.0.1"]
         always += ["--confdir", self.lab.confdir, "--server-confdir", self.lab.conf_d]
         always += ["--puppet-url", self.lab.url, "--ca-file", self.lab.ca_file, "--enc", ENC]
         always += ["--ca", self._ca, "--reload", self._reload_command()]

@@ -269,3 +269,20 @@ def test_the_native_tools_work_beside_espm(stack: Stack) -> None:
 
     assert name in stack.lab.cli("ca", "list", "--all").stdout
     stack.lab.cli("ca", "clean", "--certname", name)
+
+
+def test_a_certificate_that_vanished_unrevoked_can_be_put_back(stack: Stack, cloud: Client) -> None:
+    """The way out that the administrator's guide describes for an unproved revocation."""
+    name = "life-6.example.com"
+    pem = cloud.add(name, certificate={}).json()["certificate"]["certificate"]
+    held = stack.lab.cadir / "signed" / f"{name}.pem"
+    held.unlink()
+    unproved = cloud.call("DELETE", f"/v1/nodes/{name}")
+    known = cloud.get(f"/v1/nodes/{name}/certificate").json()
+    held.write_text(known["certificate"])
+
+    assert unproved.json()["type"] == "/problems/revocation-unproven"
+    assert known["certificate"] == pem
+    assert cloud.call("DELETE", f"/v1/nodes/{name}").status_code == 204
+    assert known["serial"] in crl_serials(cloud.get("/v1/crl").content)
+    assert not held.exists()
