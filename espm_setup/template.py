@@ -17,7 +17,7 @@ FILL_IN = "# fill in: "
 
 _HEAD = """\
 # The configuration of espm, written by espm_setup. Every key, with those that are not here, is
-# explained in espm.ini.example; "espm check -c FILE" says whether all is well.
+# explained in docs/configuration.md; "espm check -c FILE" says whether all is well.
 """
 
 
