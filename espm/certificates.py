@@ -104,12 +104,7 @@ def find(platform: Platform, certname: Certname, ports: Ports) -> Certificate:
     :raises espm.errors.NodeUnknown: the platform has no such node.
     :raises espm.errors.CertificateUnknown: the node never had one.
     """
-    node = ports.ledger.node(platform.name, certname)
-    certificate = ports.ledger.certificate(node)
-    if certificate is None or certificate.issued is None:
-        msg = f"the node {certname} has no certificate"
-        raise CertificateUnknown(msg)
-    return certificate
+    return _latest(ports.ledger.node(platform.name, certname), ports)
 
 
 def revoke(platform: Platform, certname: Certname, ports: Ports, *, request_id: str) -> None:
@@ -121,7 +116,7 @@ def revoke(platform: Platform, certname: Certname, ports: Ports, *, request_id: 
     """
     node = ports.ledger.node(platform.name, certname)
     intents.carry_on_left(node, FINISHERS, ports)
-    find(platform, certname, ports)
+    _latest(node, ports)
     if not ports.ledger.certificates(node):
         return
     intent = intents.begin(node, IntentKind.REVOKE, ports, request_id=request_id)
@@ -178,6 +173,14 @@ def _record(
     x509.check_issued(pem, certname, platform.limits.extensions)
     log.info("issued %s serial %x", certname, issued.serial)
     return ports.ledger.record(ordered, issued)
+
+
+def _latest(node: Node, ports: Ports) -> Certificate:
+    certificate = ports.ledger.certificate(node)
+    if certificate is None or certificate.issued is None:
+        msg = f"the node {node.certname} has no certificate"
+        raise CertificateUnknown(msg)
+    return certificate
 
 
 def _refuse_second(node: Node, ports: Ports) -> None:

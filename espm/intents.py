@@ -40,14 +40,19 @@ def begin(
     *,
     request_id: str,
     payload: Mapping[str, Json] | None = None,
+    exact: bool = False,
 ) -> Intent:
-    """Open an intent for a caller who named no version of the node.
+    """Open an intent on a node.
 
+    :param exact: whether the caller named the version, and wants to hear if it is another now.
     :raises espm.errors.NodeBusy: something is in the way, or came in between.
+    :raises espm.errors.VersionMismatch: the version that was named is not the node's any more.
     """
     try:
         return ports.ledger.begin(node, kind, payload, request_id=request_id)
     except VersionMismatch as error:
+        if exact:
+            raise
         msg = f"{node.certname} was changed by another request just now; try again"
         raise NodeBusy(msg) from error
 

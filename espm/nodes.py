@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from espm import certificates, checking, endings, intents, limits
@@ -102,8 +101,8 @@ def change_node(
     intents.carry_on_left(node, endings.CHANGING, ports)
     node = ports.ledger.node(platform.name, certname)
     _match(node, if_match)
-    begin = ports.ledger.begin if if_match else partial(intents.begin, ports=ports)
-    intent = begin(node, IntentKind.CHANGE, request_id=request_id)
+    change, exact = IntentKind.CHANGE, bool(if_match)
+    intent = intents.begin(node, change, ports, request_id=request_id, exact=exact)
     wanted = replace(node, classification=classification, version=node.version + 1)
     with intents.or_else(lambda: endings.finish_change(node, intent, ports), intent, ports):
         ports.classifier.classify(wanted)
@@ -151,40 +150,34 @@ def delete_node(
     :raises espm.errors.BackendError: the node stays in deleting, its catalogs withheld; a
         repeat or the next start carries it on.
     """
+    node = _not_yet_deleted(platform, certname, ports)
+    if node is None:
+        return
+    _match(node, if_match)
+    delete, exact = IntentKind.DELETE, bool(if_match)
     try:
-        node = ports.ledger.node(platform.name, certname)
-    except NodeUnknown:
-        if ports.ledger.was_deleted(platform.name, certname):
+        intent = intents.begin(node, delete, ports, request_id=request_id, exact=exact)
+    except NodeBusy:
+        # Another deletion may have been quicker.
+        if _not_yet_deleted(platform, certname, ports) is None:
             return
         raise
-    _match(node, if_match)
-    try:
-        intent = ports.ledger.begin(node, IntentKind.DELETE, request_id=request_id)
-    except VersionMismatch as error:
-        _settle_race(platform, certname, error, ports, if_match=if_match)
-        return
     with intents.or_leave(intent, ports):
         endings.finish_delete(node, intent, ports)
     log.info("deleted %s generation %d", certname, node.generation)
 
 
-def _settle_race(
-    platform: Platform,
-    certname: Certname,
-    error: VersionMismatch,
-    ports: Ports,
-    *,
-    if_match: Sequence[str],
-) -> None:
-    """Decide what a deletion means that another request overtook.
+def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> Node | None:
+    """Return the platform's live node of that name, None if the platform has deleted it.
 
-    :raises espm.errors.NodeBusy: the node was changed and still is there.
+    :raises espm.errors.NodeUnknown: the platform never had one, or it was never added.
     """
-    if if_match:
-        raise error
-    if not ports.ledger.was_deleted(platform.name, certname):
-        msg = f"{certname} was changed by another request just now; try again"
-        raise NodeBusy(msg) from error
+    try:
+        return ports.ledger.node(platform.name, certname)
+    except NodeUnknown:
+        if ports.ledger.was_deleted(platform.name, certname):
+            return None
+        raise
 
 
 def _refuse_reserved(certname: Certname, ports: Ports) -> None:

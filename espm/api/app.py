@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import uuid
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -46,6 +47,8 @@ class _Request(cherrypy._cprequest.Request):  # type: ignore[misc]  # noqa: SLF0
 
     show_tracebacks = False
     process_request_body = False
+    #: Until :meth:`Application._dispatch` has found or made one.
+    espm_id = "-"
 
     def process_headers(self) -> None:
         """Leave the headers alone: :mod:`espm.server.framing` has checked them."""
@@ -102,20 +105,18 @@ class Application:
         incoming = cherrypy.serving.request
         environ = incoming.wsgi_environ
         route, path = self._route(incoming, environ)
-        query = _query(incoming.query_string)
+        query, headers = _query(incoming.query_string), _headers(environ)
         check_query(query, route.query)
         request = Request(
             request_id=incoming.espm_id,
             path=path,
             query=query,
-            headers=_headers(environ),
-            body=lambda: read_json(_headers(environ), incoming.rfile, self._body_limit),
+            headers=headers,
+            body=lambda: read_json(headers, incoming.rfile, self._body_limit),
             caller=incoming.espm_caller,
         )
-        if not route.waits:
-            return _render(route.handler(self._handlers, request), request.headers)
-        with self._gate.waiting():
-            return _render(route.handler(self._handlers, request), request.headers)
+        with self._gate.waiting() if route.waits else nullcontext():
+            return _render(route.handler(self._handlers, request), headers)
 
     def _route(
         self, incoming: Any, environ: Mapping[str, Any]
@@ -138,9 +139,8 @@ class Application:
 
     def _failed(self) -> None:
         """Answer with a problem document for the exception under way."""
-        request_id = getattr(cherrypy.serving.request, "espm_id", uuid.uuid4().hex)
         error = sys.exc_info()[1] or RuntimeError("no exception")
-        status, body, headers = problem.document(error, request_id)
+        status, body, headers = problem.document(error, cherrypy.serving.request.espm_id)
         answer = Answer(status, body, headers, "application/problem+json")
         cherrypy.serving.response.body = _render(answer, {})
 

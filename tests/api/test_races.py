@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.api.test_nodes import NAME, PATH
 
@@ -79,3 +79,26 @@ def test_deletions_at_once_are_all_told_the_truth(espm: Espm, cloud: Client) -> 
 
         assert set(codes) <= {204, 409}
         assert 204 in codes
+
+
+def test_a_deletion_that_a_change_overtook_is_not_said_to_be_done(
+    espm: Espm, cloud: Client
+) -> None:
+    """Also where an earlier life of the name was deleted: 204 is about the node that is there."""
+    cloud.add(NAME)
+    cloud.call("DELETE", PATH)
+    cloud.add(NAME)
+    real = espm.ledger.begin
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        espm.ledger.begin = real  # type: ignore[method-assign]
+        espm.client().call("PUT", PATH, json={"parameters": {"by": "another"}})
+        return real(*arguments, **options)
+
+    espm.ledger.begin = overtaken  # type: ignore[method-assign]
+    answer = cloud.call("DELETE", PATH)
+
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "/problems/node-busy"
+    assert cloud.get(PATH).json()["state"] == "active"
+    assert cloud.call("DELETE", PATH).status_code == 204
