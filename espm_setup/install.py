@@ -73,7 +73,7 @@ def fetch(plan: Plan, owner: files.Owner, args: argparse.Namespace, undo: Undo) 
             f"Puppet's CA certificates were not found: put them into {plan.layout.ca_file}, "
             "then: espm_setup --fetch-certificate"
         )
-    signer = _signer(plan, args)
+    signer = signer_of(args, plan.puppet)
     try:
         pem = client.obtain(
             plan.ca_url, plan.layout.ca_file, plan.hooks.certname, plan.client_key, signer
@@ -84,10 +84,11 @@ def fetch(plan: Plan, owner: files.Owner, args: argparse.Namespace, undo: Undo) 
     return ""
 
 
-def _signer(plan: Plan, args: argparse.Namespace) -> client.Signer:
-    config = plan.puppet.config if plan.puppet and args.confdir else None
-    user = plan.puppet.settings["user"] if plan.puppet else "puppet"
-    return client.Signer(plan.puppetserver, config, user)
+def signer_of(args: argparse.Namespace, puppet: Puppet | None) -> client.Signer:
+    """Return the native command that signs, as *args* name it and *puppet* needs it."""
+    config = puppet.config if puppet and args.confdir else None
+    user = puppet.settings["user"] if puppet else "puppet"
+    return client.Signer(program("puppetserver", args.puppetserver), config, user)
 
 
 def _puppet_user(puppet: Puppet | None) -> str | None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from espm import x509
 from espm.model import PuppetAccess
-from espm_setup import as_owner, client, files, hooks, hookup, ledger
+from espm_setup import as_owner, client, files, hooks, hookup, install, ledger
 from espm_setup.errors import SetupError
 from espm_setup.layout import Layout
 from espm_setup.prove import Prover
-from espm_setup.puppet import Puppet, find, program
+from espm_setup.puppet import Puppet, program
 
 if TYPE_CHECKING:
     import argparse
@@ -53,15 +53,13 @@ def fetch(args: argparse.Namespace) -> list[str]:
     certificate = _path(config, "certificate")
     if certificate.exists():
         return [f"espm's own certificate is there already: {certificate}"]
-    puppet = find(program("puppet", args.puppet), args.confdir, args.server_confdir)
+    puppet = install.discover(args)
     own = hooks.installed(ini, args, puppet)
     url = args.ca_url or config.get("ca_url") or config.get("url")
     if not url:
         msg = f"fill in [puppet] url in {ini}, or name the CA with --ca-url"
         raise SetupError(msg)
-    user = puppet.settings["user"] if puppet else "puppet"
-    conf = puppet.config if puppet and args.confdir else None
-    signer = client.Signer(program("puppetserver", args.puppetserver), conf, user)
+    signer = install.signer_of(args, puppet)
     # A configuration of somebody's own may name any path: root reads and writes none of them.
     owner = files.owner_of(ini)
     ca_file, key_file = _path(config, "ca_file"), _path(config, "private_key")
@@ -94,7 +92,7 @@ def upgrade(args: argparse.Namespace) -> list[str]:
 
 
 def _puppet(args: argparse.Namespace) -> Puppet:
-    found = find(program("puppet", args.puppet), args.confdir, args.server_confdir)
+    found = install.discover(args)
     if found is None:
         msg = "no Puppet found on this machine; name its directory: --confdir, or --puppet"
         raise SetupError(msg)
