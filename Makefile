@@ -30,6 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/bandit -q -c pyproject.toml -r espm espm_setup
 
 .PHONY: format
 format: $(READY) ## let ruff format the code and mend what it can

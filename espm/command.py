@@ -84,7 +84,7 @@ def _started(
     """Start the program; nothing of its process group survives the block."""
     with _input(stdin) as source:
         try:
-            process = subprocess.Popen(  # noqa: S603 -- absolute path, no shell, own environment
+            process = subprocess.Popen(  # noqa: S603 - absolute path, no shell, own environment  # nosec B603
                 argv,
                 stdin=source,
                 stdout=subprocess.PIPE,
