@@ -9,12 +9,27 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
+import time
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from espm.pace import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: The id of the request that this thread works on, ``-`` outside of one.
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+#: Whether this thread works on a request of somebody who has shown no key yet.
+stranger: ContextVar[bool] = ContextVar("stranger", default=False)
+
+# journald begins a new line after 48 KiB, and what stands there would look like a line of ours.
+_LONGEST = 16 * 1024
+
+_BY_STRANGERS = Pace(most=50, seconds=10.0)
 
 # A line break or an escape sequence in a value would let a caller forge lines or colour a
 # terminal.  The two separators of Unicode are line breaks to some readers.
@@ -27,13 +42,62 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of *record*, with its traceback in indented lines below."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%d/%b/%Y:%H:%M:%S")
-        text = _plain(record.getMessage())
+        text = _plain(record.getMessage())[:_LONGEST]
         line = f"[{when}] {record.levelname} {record.name} {request_id.get()} {text}"
         if not record.exc_info:
             return line
         # An exception may quote what others sent, so no line of it may look like one of ours.
         traceback = self.formatException(record.exc_info).split("\n")
-        return "\n  ".join([line, *map(_plain, traceback)])
+        return "\n  ".join([line, *(_plain(each)[:_LONGEST] for each in traceback)])
+
+
+class Bound(logging.Filter):
+    """Bounds the lines that requests of strangers cause, and says how many it left out.
+
+    Anybody can send requests without end.
+
+    :param pace: how many lines there may be.
+    :param apart: loggers whose lines have such a bound of their own.
+    """
+
+    def __init__(
+        self,
+        pace: Pace = _BY_STRANGERS,
+        apart: tuple[str, ...] = ("espm.api.auth",),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._pace = pace
+        self._clock = clock
+        self._due = dict.fromkeys((*apart, ""), 0.0)
+        self._left_out = 0
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether *record* is to be written."""
+        if not stranger.get():
+            return True
+        with self._lock:
+            if not self._may_pass(record.name if record.name in self._due else ""):
+                self._left_out += 1
+                return False
+            silent, self._left_out = self._left_out, 0
+        if silent:
+            _say("%d lines about requests without a known key were left out", silent)
+        return True
+
+    def _may_pass(self, kind: str) -> bool:
+        later = self._pace.take(self._due[kind], self._clock())
+        if later is not None:
+            self._due[kind] = later
+        return later is not None
+
+
+def _say(message: str, *args: object) -> None:
+    """Log *message* whoever the request is of."""
+    before = stranger.set(False)
+    logging.getLogger(__name__).warning(message, *args)
+    stranger.reset(before)
 
 
 class BusFormatter(logging.Formatter):
@@ -55,6 +119,7 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     for name, formatter in (("espm", Formatter()), ("cherrypy.error", BusFormatter())):
         handler = logging.StreamHandler(stream or sys.stdout)
         handler.setFormatter(formatter)
+        handler.addFilter(Bound())
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(level)

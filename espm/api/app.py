@@ -97,6 +97,7 @@ class Application:
         request.espm_begun = time.monotonic()
         request.espm_platform = "-"
         logs.request_id.set(request.espm_id)
+        logs.stranger.set(True)
         request.handler = self._handle
         request.hooks.attach("on_end_request", _log_access)
 
@@ -133,6 +134,7 @@ class Application:
             environ.get("HTTP_AUTHORIZATION", ""), environ["REMOTE_ADDR"]
         )
         incoming.espm_platform = caller.name
+        logs.stranger.set(False)
         if "espm.connection" in environ:
             environ["espm.connection"].authenticated = True
         return caller
@@ -209,3 +211,4 @@ def _log_access() -> None:
         (time.monotonic() - request.espm_begun) * 1000,
     )
     logs.request_id.set("-")
+    logs.stranger.set(False)

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from espm import limits
+from espm.api.failures import Failures
 from espm.api.faults import AuthenticationNeeded
 
 if TYPE_CHECKING:
@@ -19,10 +20,14 @@ log = logging.getLogger(__name__)
 
 
 class Keyring:
-    """The platforms and the digests of their keys; replaced whole at a reload."""
+    """The platforms and the digests of their keys; replaced whole at a reload.
 
-    def __init__(self, platforms: Sequence[Platform]) -> None:
+    :ivar failures: the failed authentications, which a reload does not forget.
+    """
+
+    def __init__(self, platforms: Sequence[Platform], failures: Failures | None = None) -> None:
         self._platforms = tuple(platforms)
+        self.failures = Failures() if failures is None else failures
 
     def replace(self, platforms: Sequence[Platform]) -> None:
         """Let *platforms* call from now on, and nobody else."""
@@ -36,6 +41,7 @@ class Keyring:
 
         :param authorization: the header's value, decoded as Latin-1; empty when absent.
         :raises espm.errors.Unauthenticated: no platform has that key.
+        :raises espm.api.faults.TooManyFailures: the same, and too often.
         :raises espm.errors.OutsideLimits: it has, but may not call from *peer*.
         """
         scheme, _, key = authorization.partition(" ")
@@ -46,6 +52,8 @@ class Keyring:
                 if hmac.compare_digest(known.encode(), digest):
                     found = platform
         if found is None or scheme.lower() != "bearer":
+            self.failures.note(peer)
+            # fail2ban reads this line: etc/fail2ban/filter.d/espm.conf.
             log.warning("authentication failed from %s", peer)
             raise AuthenticationNeeded
         limits.permit_peer(found, peer)

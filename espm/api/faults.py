@@ -52,3 +52,14 @@ class AuthenticationNeeded(Unauthenticated):
         super().__init__(
             "send the preshared key that espm_setup printed, as 'Authorization: Bearer KEY'"
         )
+
+
+class TooManyFailures(Unauthenticated):
+    """No known key again, after too many of them from the same address.
+
+    :param retry_after: the seconds after which it is worth another try.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__("too many wrong keys from this address; a right one is always let in")

@@ -15,6 +15,14 @@ HTTP_PROBLEMS = {
         "The request brought no preshared key, or one that no platform of this espm has.",
         "Send 'Authorization: Bearer KEY' with the key that espm_setup printed.",
     ),
+    faults.TooManyFailures: Problem(
+        "too-many-failures",
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many failures",
+        "This address sent too many requests without a known preshared key of late. Others behind "
+        "it are not hindered: a request with a right key is served all the same.",
+        "Look at the key that is sent. Try again after the seconds that 'Retry-After' says.",
+    ),
     faults.PathUnknown: Problem(
         "path-unknown",
         HTTPStatus.NOT_FOUND,

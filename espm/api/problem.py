@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from espm import errors
-from espm.api.faults import MethodRefused
+from espm.api.faults import MethodRefused, TooManyFailures
 from espm.api.kinds import INTERNAL, PROBLEMS
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def page(problem: Problem) -> str:
 def _headers(problem: Problem, error: BaseException) -> dict[str, str]:
     if isinstance(error, MethodRefused):
         return {"Allow": error.allow}
+    if isinstance(error, TooManyFailures):
+        return {"Retry-After": str(error.retry_after)}
     if problem.status is HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": 'Bearer realm="espm"'}
     if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:

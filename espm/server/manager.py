@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot.connections import ConnectionManager, prevent_socket_inheritance
 
+from espm.peer import plain_address
 from espm.server.exchange import Connection
 from espm.server.lobby import Arrival, Lobby
-from espm.server.peers import plain_address
 
 if TYPE_CHECKING:
     from espm.server.connections import Server

@@ -7,20 +7,12 @@ nothing once its key was seen.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 import time
 from collections import Counter
 
 log = logging.getLogger(__name__)
-
-
-def plain_address(address: str) -> str:
-    """Return *address* without a zone, and as IPv4 if it is IPv4 on an IPv6 socket."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return str(mapped or ip)
 
 
 class Peers:

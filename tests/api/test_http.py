@@ -62,6 +62,22 @@ def test_a_failed_authentication_is_logged_with_its_peer(
     assert "secret-guess" not in caplog.text
 
 
+def test_many_failures_are_told_to_wait(
+    espm: Espm, cloud: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The eleventh wrong key is 429 and no line; a right one from the same address is served."""
+    stranger = espm.client("wrong")
+    with caplog.at_level(logging.INFO, "espm.api.auth"):
+        answers = [stranger.get("/v1/whoami") for _ in range(12)]
+
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+    assert slug(answers[-1]) == "too-many-failures"
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 6
+    assert "WWW-Authenticate" not in answers[-1].headers
+    assert caplog.messages.count("authentication failed from 127.0.0.1") == 10
+    assert cloud.get("/v1/whoami").status_code == 200
+
+
 def test_no_secret_is_logged(espm: Espm, cloud: Client, caplog: pytest.LogCaptureFixture) -> None:
     """Neither the preshared key nor a private key is in the log, errors included."""
     with caplog.at_level(logging.DEBUG):

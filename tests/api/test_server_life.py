@@ -16,7 +16,6 @@ from cherrypy.process.servers import ServerAdapter
 from cherrypy.process.wspbus import Bus
 
 from espm.server.connections import Server, ServerLimits, build_server
-from espm.server.peers import plain_address
 from espm.server.tls import Adapter, build_context
 from tests.api.wire import (
     GET,
@@ -319,12 +318,3 @@ def test_cherrypy_drives_the_server(
     assert answer == (200, b"ok")
     assert f"Serving on https://127.0.0.1:{port}" in lines
     assert not server.ready
-
-
-@pytest.mark.parametrize(
-    ("address", "plain"),
-    [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::1")],
-)
-def test_an_address_has_one_form(address: str, plain: str) -> None:
-    """The same peer is counted, limited and logged under one name."""
-    assert plain == plain_address(address)

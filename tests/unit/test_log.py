@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espm import log
+from espm.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,3 +105,69 @@ def test_configuring_twice_prints_once(stream: io.StringIO) -> None:
 
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().endswith("WARNING espm.any - once\n")
+
+
+class Clock:
+    """A clock that tests set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """Return its time."""
+        return self.now
+
+
+@pytest.fixture
+def request_of_a_stranger() -> Iterator[None]:
+    """Let this thread work on a request of somebody without a key."""
+    token = log.stranger.set(True)
+    yield
+    log.stranger.reset(token)
+
+
+def _bounded(stream: io.StringIO, clock: Clock) -> logging.Logger:
+    """Return a logger whose lines about strangers have a pace of three in ten seconds."""
+    log.configure(stream=stream)
+    logger = logging.getLogger("espm")
+    bound = log.Bound(Pace(3, 10.0), ("espm.api.auth",), clock)
+    logger.handlers[0].filters[:] = [bound]
+    return logger
+
+
+def test_strangers_write_a_bounded_log(stream: io.StringIO, request_of_a_stranger: None) -> None:
+    """Lines over the pace are left out, and the next one says how many they were."""
+    clock = Clock()
+    logger = _bounded(stream, clock)
+    for _ in range(1000):
+        logger.info("hello")
+    clock.now += 10.0
+    logger.info("again")
+    lines = [line.partition(" - ")[2] for line in stream.getvalue().splitlines()]
+
+    assert lines == [
+        *["hello"] * 3,
+        "997 lines about requests without a known key were left out",
+        "again",
+    ]
+
+
+def test_failed_authentications_have_a_bound_of_their_own(
+    stream: io.StringIO, request_of_a_stranger: None
+) -> None:
+    """A flood of other requests hides them from nobody, nor they the others."""
+    logger = _bounded(stream, Clock())
+    for _ in range(10):
+        logger.info("noise")
+        logger.getChild("api.auth").warning("failed")
+
+    assert stream.getvalue().count("noise") == 3
+    assert stream.getvalue().count("failed") == 3
+
+
+def test_platforms_and_espm_itself_write_what_they_must(stream: io.StringIO) -> None:
+    """The bound is for those who have shown no key."""
+    logger = _bounded(stream, Clock())
+    for _ in range(100):
+        logger.info("hello")
+
+    assert stream.getvalue().count("hello") == 100
