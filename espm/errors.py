@@ -11,6 +11,7 @@
       |   - InvalidClassification groups, classes or parameters that do not exist or do not fit
       |       - EnvironmentUnknown  Puppet has no such environment
       |   - InvalidCsr            a CSR that must not be signed
+      |   - IdempotencyConflict   an Idempotency-Key that came with another body before
       + NodeUnknown               the platform has no such node
       + CertificateUnknown        the node has no certificate
       + CsrUnknown                the CA holds no CSR of that name
@@ -20,6 +21,9 @@
       |   - CsrPending            a CSR of that name waits at the CA
       |   - CsrMismatch           the CSR that waits is not the one the caller named
       |   - NodeBusy              another operation on this node is under way
+      |   - IdempotencyBusy       the request with this Idempotency-Key is under way
+      |   - IdempotencySpent      what was made under this Idempotency-Key is gone
+      |   - KeyDelivered          the private key was given out and is not kept
       + VersionMismatch           If-Match names another version of the node
       + TooBusy                   too many requests wait for Puppet already
       + BackendError              Puppet, its CA, its ENC or our ledger let us down
@@ -100,6 +104,10 @@ class InvalidCsr(InvalidRequest):
     """A CSR that must not be signed."""
 
 
+class IdempotencyConflict(InvalidRequest):
+    """The ``Idempotency-Key`` came with another body before."""
+
+
 class NodeUnknown(EspmError):
     """The platform has no node of that name."""
 
@@ -134,6 +142,18 @@ class CsrMismatch(Conflict):
 
 class NodeBusy(Conflict):
     """Another operation on this node is under way, or it is being deleted."""
+
+
+class IdempotencyBusy(Conflict):
+    """The first request with this ``Idempotency-Key`` is under way, or not settled yet."""
+
+
+class IdempotencySpent(Conflict):
+    """What was made under this ``Idempotency-Key`` was deleted or revoked since."""
+
+
+class KeyDelivered(Conflict):
+    """The answer had a private key, which is not kept."""
 
 
 class VersionMismatch(EspmError):

@@ -7,7 +7,6 @@ no preshared key.  Nothing global is mounted or started.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -21,7 +20,8 @@ import cherrypy
 
 from espm import log as logs
 from espm.api import problem, routes
-from espm.api.message import Answer, Request, entity_tags
+from espm.api.idempotency import Idempotency
+from espm.api.message import Answer, Request, encoded, entity_tags
 from espm.api.parsing import check_query, read_json
 from espm.errors import InvalidRequest
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from espm.api.auth import Keyring
     from espm.api.gate import Gate
     from espm.api.handlers import Handlers
-    from espm.model import Json
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +66,7 @@ class Application:
         self._handlers = handlers
         self._keyring = keyring
         self._gate = gate
+        self._idempotency = Idempotency()
         self._body_limit = body_limit
 
     def wsgi(self) -> cherrypy.Application:
@@ -117,7 +117,8 @@ class Application:
             caller=incoming.espm_caller,
         )
         with self._gate.waiting() if route.waits else nullcontext():
-            return _render(route.handler(self._handlers, request), headers)
+            answer = self._idempotency.answer(route, self._handlers, request)
+            return _render(answer, headers)
 
     def _route(
         self, incoming: Any, environ: Mapping[str, Any]
@@ -185,17 +186,14 @@ def _render(answer: Answer, headers: Mapping[str, str]) -> bytes:
     response.status = answer.status
     response.headers.pop("Content-Type", None)
     response.headers["X-Request-Id"] = cherrypy.serving.request.espm_id
-    response.headers["Cache-Control"] = "no-store" if etag is None else "private, no-cache"
+    kept = etag is not None and not answer.secret
+    response.headers["Cache-Control"] = "private, no-cache" if kept else "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.update(answer.headers)
     if answer.body is None:
         return b""
     response.headers["Content-Type"] = answer.content_type
-    return answer.body if isinstance(answer.body, bytes) else _json(answer.body)
-
-
-def _json(body: Json) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return answer.body if isinstance(answer.body, bytes) else encoded(answer.body)
 
 
 def _log_access() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import espm
 from espm import certificates, limits, nodes
-from espm.api import bodies, kinds, paging, problem
+from espm.api import bodies, created, kinds, paging, problem
 from espm.api.faults import PathUnknown
 from espm.api.message import Answer
 from espm.errors import InvalidCertname, NodeUnknown
@@ -90,8 +90,7 @@ class Handlers:
             order=order,
             request_id=request.request_id,
         )
-        headers = {"Location": f"/v1/nodes/{certname}", "ETag": accepted.node.etag}
-        return Answer(201, bodies.accepted_body(accepted), headers)
+        return created.node(accepted)
 
     def list_nodes(self, request: Request) -> Answer:
         """GET /v1/nodes?state=S&limit=N&after=NAME."""
@@ -140,8 +139,7 @@ class Handlers:
             self.ports,
             request_id=request.request_id,
         )
-        headers = {"Location": f"/v1/nodes/{certname}/certificate"}
-        return Answer(201, bodies.delivery_body(node, delivery), headers)
+        return created.certificate(node, delivery)
 
     def get_certificate(self, request: Request) -> Answer:
         """GET /v1/nodes/NAME/certificate."""

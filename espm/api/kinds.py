@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from espm import errors
 from espm.api.http_kinds import FRAMING_PROBLEMS, HTTP_PROBLEMS
+from espm.api.key_kinds import KEY_PROBLEMS
 from espm.api.kind import Problem
 
 _READ_AGAIN = "Correct what 'detail' and 'errors' name and send the request again."
@@ -24,6 +25,7 @@ INTERNAL = Problem(
 
 PROBLEMS: dict[type[errors.EspmError], Problem] = {
     **HTTP_PROBLEMS,
+    **KEY_PROBLEMS,
     errors.OutsideLimits: Problem(
         "outside-limits",
         HTTPStatus.FORBIDDEN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,12 +61,19 @@ class Answer:
     """What the caller gets: JSON unless *content_type* says otherwise.
 
     :ivar body: a JSON value, or bytes that go out as they are; None for no body.
+    :ivar secret: whether a private key is in it: for the caller, and for no disk or cache.
     """
 
     status: int = 200
     body: Json = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    secret: bool = False
+
+
+def encoded(body: Json) -> bytes:
+    """Return a JSON value as it goes out."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def entity_tags(header: str) -> tuple[str, ...]:

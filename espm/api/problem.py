@@ -64,7 +64,8 @@ def _headers(problem: Problem, error: BaseException) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="espm"'}
     if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": "10"}
-    return {"Retry-After": "2"} if isinstance(error, errors.NodeBusy) else {}
+    busy = errors.NodeBusy | errors.IdempotencyBusy
+    return {"Retry-After": "2"} if isinstance(error, busy) else {}
 
 
 def _log(problem: Problem, error: BaseException) -> None:

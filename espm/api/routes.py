@@ -23,6 +23,7 @@ class Route:
     :ivar path: with ``{name}`` for a segment that varies.
     :ivar open: whether anybody may call it.
     :ivar waits: whether answering it may wait for Puppet.
+    :ivar keyed: whether an ``Idempotency-Key`` counts.
     :ivar query: the parameters that its query may have.
     """
 
@@ -31,6 +32,7 @@ class Route:
     handler: Callable[[Handlers, Request], Answer]
     open: bool = False
     waits: bool = False
+    keyed: bool = False
     query: tuple[str, ...] = ()
 
 
@@ -39,12 +41,12 @@ ROUTES = (
     Route("GET", "/v1/groups", Handlers.groups),
     Route("GET", "/v1/classes", Handlers.classes, waits=True, query=("environment",)),
     Route("GET", "/v1/nodes", Handlers.list_nodes, query=paging.QUERY),
-    Route("POST", "/v1/nodes", Handlers.add_node, waits=True),
+    Route("POST", "/v1/nodes", Handlers.add_node, waits=True, keyed=True),
     Route("GET", "/v1/nodes/{certname}", Handlers.get_node),
     Route("PUT", "/v1/nodes/{certname}", Handlers.put_node, waits=True),
     Route("DELETE", "/v1/nodes/{certname}", Handlers.delete_node, waits=True),
     Route("GET", "/v1/nodes/{certname}/certificate", Handlers.get_certificate),
-    Route("POST", "/v1/nodes/{certname}/certificate", Handlers.issue, waits=True),
+    Route("POST", "/v1/nodes/{certname}/certificate", Handlers.issue, waits=True, keyed=True),
     Route("DELETE", "/v1/nodes/{certname}/certificate", Handlers.revoke, waits=True),
     Route("GET", "/v1/ca", Handlers.ca, waits=True),
     Route("GET", "/v1/crl", Handlers.crl, waits=True),

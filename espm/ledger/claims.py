@@ -25,7 +25,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from espm.errors import NodeBusy
-from espm.ledger import rows
+from espm.ledger import replays, rows
 from espm.ledger.schema import intents, nodes, still_open
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcom
     closing = closing.values(closed_at=now(), outcome=outcome, owner=None)
     if connection.execute(closing).rowcount != 1:
         raise _taken_over()
+    replays.settle(connection, intent, done=outcome == "done")
 
 
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:

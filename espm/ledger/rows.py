@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from espm.ledger.schema import certificates, intents, nodes
+from espm.ledger.schema import certificates, intents, nodes, replays
 from espm.model import (
     Certificate,
     CertificateState,
@@ -14,9 +14,11 @@ from espm.model import (
     Intent,
     IntentKind,
     Issued,
+    Kept,
     KeyMaker,
     Node,
     NodeState,
+    Replay,
 )
 
 if TYPE_CHECKING:
@@ -120,3 +122,22 @@ def issued_values(issued: Issued) -> Mapping[str, Any]:
         "not_before": issued.not_before,
         "not_after": issued.not_after,
     }
+
+
+def replay(row: RowMapping) -> Replay:
+    """Return the replay of *row*, which has its intent, its node and its certificate as well."""
+    ordered = row[replays.c.certificate] is not None
+    return Replay(
+        ident=row[replays.c.ident],
+        digest=row[replays.c.digest],
+        kind=IntentKind(row[intents.c.kind]),
+        open=row[intents.c.closed_at] is None,
+        made=row[replays.c.made],
+        node=node(row),
+        certificate=certificate(row) if ordered else None,
+        kept=_kept(row) if row[replays.c.body] is not None else None,
+    )
+
+
+def _kept(row: RowMapping) -> Kept:
+    return Kept(json.loads(row[replays.c.headers]), row[replays.c.body])

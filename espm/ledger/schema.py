@@ -6,10 +6,13 @@
       ^   ^
       |   +------- certificates   what we ordered for it, noted before the CA hears of it
       +----------- intents        what we set out to do with it, open until done
+                      ^
+                      +--- replays    which of them began with an Idempotency-Key
     pulse          one row that is written to prove that the ledger can be written
 
 Whatever two espm could do at once is decided here, by unique indexes over the rows that count:
-one live node for a certname, one open intent of a kind and one standing certificate for a node.
+one live node for a certname, one open intent of a kind and one standing certificate for a node,
+one request for an Idempotency-Key.
 Every query of :mod:`espm.ledger.store` has its index.  Conditions of partial indexes are written
 with literals, for neither database can match an index's condition with a bound parameter.
 """
@@ -161,6 +164,28 @@ intents = sa.Table(
 still_open = intents.c.closed_at.is_(None)
 _index("uq_intents_open", intents.c.generation, intents.c.kind, where=still_open, unique=True)
 _index("ix_intents_lease", intents.c.lease_until, where=still_open)
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("ident", _Number, primary_key=True),
+    sa.Column("platform", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("digest", _Sha256, nullable=False),
+    sa.Column("intent", sa.String(32), sa.ForeignKey(intents.c.ident), nullable=False),
+    sa.Column("certificate", _Number, sa.ForeignKey(certificates.c.ident)),
+    sa.Column("made", sa.Boolean),
+    sa.Column("headers", sa.Text),
+    sa.Column("body", sa.Text),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.CheckConstraint("(headers IS NULL) = (body IS NULL)", name="kept"),
+    # A number that is used again could pass for the row that had it before.
+    sqlite_autoincrement=True,
+)
+sa.Index("uq_replays_key", replays.c.platform, replays.c.path, replays.c.key, unique=True)
+sa.Index("uq_replays_intent", replays.c.intent, unique=True)
+sa.Index("ix_replays_created", replays.c.created_at)
 
 pulse = sa.Table(
     "pulse",

@@ -9,10 +9,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from espm.ledger import certificates, claims, nodes, rows
+from espm.ledger import certificates, claims, nodes, replays, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import reading, writing
 from espm.ledger.owed import Owed
+from espm.ledger.replay_store import SqlReplays
 from espm.ledger.schema import pulse
 from espm.model import IntentKind, NodeState
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _BATCH = 500
 
 
-class SqlLedger:
+class SqlLedger(SqlReplays):
     """:class:`espm.ports.Ledger` on a database; may be used by many threads at once."""
 
     def __init__(self, engine: sa.Engine, claimant: Claimant) -> None:
@@ -73,7 +74,8 @@ class SqlLedger:
         with self._writing() as connection:
             node = nodes.insert(connection, certname, platform, classification)
             add = IntentKind.ADD
-            return node, claims.insert(connection, self._claimant, node, add, {}, request_id)
+            intent = claims.insert(connection, self._claimant, node, add, {}, request_id)
+            return node, self._noted(connection, intent)
 
     def node(self, platform: str, certname: Certname) -> Node:
         """See :meth:`espm.ports.Ledger.node`."""
@@ -117,7 +119,8 @@ class SqlLedger:
         with self._writing() as connection:
             nodes.admit(connection, node, kind)
             given = payload or {}
-            return claims.insert(connection, self._claimant, node, kind, given, request_id)
+            intent = claims.insert(connection, self._claimant, node, kind, given, request_id)
+            return self._noted(connection, intent)
 
     def condemn(self, intent: Intent) -> Node:
         """See :meth:`espm.ports.Ledger.condemn`; the claim's lease begins anew."""
@@ -193,7 +196,9 @@ class SqlLedger:
         with self._writing() as connection:
             node = nodes.lock(connection, intent.generation)
             claims.renew(connection, self._claimant, intent)
-            return certificates.insert(connection, node, intent.kind, key_sha256, key_maker)
+            ordered = certificates.insert(connection, node, intent.kind, key_sha256, key_maker)
+            replays.tie(connection, intent, ordered)
+            return ordered
 
     def record(self, certificate: Certificate, issued: Issued) -> Certificate:
         """See :meth:`espm.ports.Ledger.record`."""

@@ -6,6 +6,8 @@
     what is said of a node, and what Puppet has to offer
 ``life``
     nodes, certificates and intents, with a picture of their states
+``replay``
+    what became of a request with an Idempotency-Key
 ``platform``
     who calls us, and how we call Puppet
 """
@@ -31,6 +33,7 @@ from espm.model.life import (
     NodeState,
 )
 from espm.model.platform import Limits, Platform, PuppetAccess
+from espm.model.replay import Fate, Kept, Replay, ReplayKey
 
 __all__ = [
     "CERTNAME_LENGTH",
@@ -41,11 +44,13 @@ __all__ = [
     "Certname",
     "ClassParameter",
     "Classification",
+    "Fate",
     "Group",
     "Intent",
     "IntentKind",
     "Issued",
     "Json",
+    "Kept",
     "KeyMaker",
     "Limits",
     "Node",
@@ -53,4 +58,6 @@ __all__ = [
     "Platform",
     "PuppetAccess",
     "PuppetClass",
+    "Replay",
+    "ReplayKey",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from espm.ports.ca import CertificateAuthority
 from espm.ports.enc import ClassCatalogue, Classifier, Rebuildable, Rebuilt, Reloadable
 from espm.ports.ledger import Ledger
+from espm.ports.replays import Replays
 
 __all__ = [
     "CertificateAuthority",
@@ -21,6 +22,7 @@ __all__ = [
     "Rebuildable",
     "Rebuilt",
     "Reloadable",
+    "Replays",
 ]
 
 

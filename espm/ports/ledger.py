@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from espm.model import IntentKind
+from espm.ports.replays import Replays
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     )
 
 
-class Ledger(Protocol):
+class Ledger(Replays, Protocol):
     """What espm did and set out to do; the only durable truth of its own.
 
     Every method is one transaction, durable when it returns, and raises

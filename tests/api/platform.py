@@ -105,6 +105,7 @@ class Client:
 class Espm:
     """An espm with doubles for what is Puppet's and the real rest."""
 
+    application: Application
     ca: FakeCa
     catalogue: FakeCatalogue
     ledger: SqlLedger
@@ -175,5 +176,6 @@ def running(directory: Path, door: Door) -> Iterator[Espm]:
         ports = Ports(store, classifier, catalogue, ca, frozenset({"puppet.example.com"}))
         backends = {"ca": Backend("fake", ("sign-csr",)), "classifier": Backend("builtin", CAN)}
         handlers = Handlers(ports, Readiness(ports, max_age=0), backends)
-        door.app = Application(handlers, Keyring(PLATFORMS), Gate(4), BODY_LIMIT).wsgi()
-        yield Espm(ca, catalogue, store, ports, enc, door.url, door.ca_file)
+        application = Application(handlers, Keyring(PLATFORMS), Gate(4), BODY_LIMIT)
+        door.app = application.wsgi()
+        yield Espm(application, ca, catalogue, store, ports, enc, door.url, door.ca_file)

@@ -71,7 +71,7 @@ def url(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue("postgres_url")
     engine = sa.create_engine(found)
     with engine.begin() as connection:
-        connection.execute(sa.text("TRUNCATE nodes, certificates, intents"))
+        connection.execute(sa.text("TRUNCATE nodes, certificates, intents, replays"))
     engine.dispose()
     return found
 

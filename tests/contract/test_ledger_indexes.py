@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from espm.ledger import certificates, claims, nodes
+from espm.ledger import certificates, claims, nodes, replays
 from espm.ledger.schema import Instant
-from espm.model import IntentKind, Node, NodeState
+from espm.model import IntentKind, Kept, Node, NodeState, ReplayKey
 from tests.contract.lives import WEB, active
 
 if TYPE_CHECKING:
     from espm.ledger import SqlLedger
 
 _KINDS = tuple(IntentKind)
+_KEY = ReplayKey("cloud", "/v1/nodes", "k-1")
 
-Making = Callable[[Node], "sa.Select[Any]"]
+Making = Callable[[Node], "sa.Executable"]
 
 QUERIES: dict[str, tuple[Making, str]] = {
     "node": (lambda _n: nodes.owned("cloud", WEB), "ix_nodes_live"),
@@ -33,6 +34,10 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "of a node": (lambda n: claims.left(n, [IntentKind.CHANGE]), "uq_intents_open"),
     "certificate": (lambda n: certificates.latest(n.generation), "ix_certificates_generation"),
     "certificates": (lambda n: certificates.outstanding(n.generation), "(uq|ix)_certificates_"),
+    "replay": (lambda _n: replays.find(_KEY, claims.now()), "uq_replays_key"),
+    "keep": (lambda _n: replays.keep(_KEY, Kept({}, "")), "uq_replays_key"),
+    "sweep": (lambda _n: replays.sweep(claims.now()), "ix_replays_created"),
+    "settle": (lambda _n: replays.of_intent("i1").values(made=True), "uq_replays_intent"),
 }
 
 # Three lives of each of a thousand names, the first two over: two in three rows are history.
@@ -56,12 +61,16 @@ SELECT 'i' || generation, generation, 'change', '{}', 0, :now, 'r', :now,
   CASE WHEN generation % 50 > 0 THEN 'done' END
 FROM nodes
 """
+_FILL_REPLAYS = """
+INSERT INTO replays (platform, path, key, digest, intent, created_at)
+SELECT 'cloud', '/v1/nodes', ident, 'd', ident, created_at FROM intents WHERE ident LIKE 'i%'
+"""
 
 
 def fill(ledger: SqlLedger) -> None:
     """Give the ledger a history, and the database its statistics of it."""
     with ledger._engine.begin() as connection:
-        for statement in (_FILL, _FILL_CERTIFICATES, _FILL_INTENTS):
+        for statement in (_FILL, _FILL_CERTIFICATES, _FILL_INTENTS, _FILL_REPLAYS):
             connection.execute(
                 sa.text(statement).bindparams(
                     *[sa.bindparam("now", claims.now(), Instant())] if ":now" in statement else []
@@ -70,7 +79,7 @@ def fill(ledger: SqlLedger) -> None:
         connection.execute(sa.text("ANALYZE"))
 
 
-def plan(connection: sa.Connection, query: sa.Select[Any]) -> str:
+def plan(connection: sa.Connection, query: sa.Executable) -> str:
     """Return how the database answers *query*, sent just as espm sends it."""
     sent: list[tuple[str, Any]] = []
 
