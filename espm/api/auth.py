@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
 
 from espm import limits
 from espm.api.failures import Failures
@@ -46,15 +47,28 @@ class Keyring:
         """
         scheme, _, key = authorization.partition(" ")
         digest = hashlib.sha256(key.strip().encode("latin-1", "replace")).hexdigest().encode()
-        found = None
-        for platform in self._platforms:
-            for known in platform.psk_sha256:
-                if hmac.compare_digest(known.encode(), digest):
-                    found = platform
+        found, ended = self._holder(digest)
         if found is None or scheme.lower() != "bearer":
-            self.failures.note(peer)
-            # fail2ban reads this line: etc/fail2ban/filter.d/espm.conf.
-            log.warning("authentication failed from %s", peer)
-            raise AuthenticationNeeded
+            self._refuse(peer, ended)
         limits.permit_peer(found, peer)
         return found
+
+    def _holder(self, digest: bytes) -> tuple[Platform | None, Platform | None]:
+        """Return the platform that has the key, and the one that had it until its end."""
+        now = datetime.now(UTC)
+        has = had = None
+        for platform in self._platforms:
+            for position, known in enumerate(platform.psk_sha256):
+                if hmac.compare_digest(known.encode(), digest):
+                    good = platform.accepts(position, now)
+                    has, had = (platform, None) if good else (None, platform)
+        return has, had
+
+    def _refuse(self, peer: str, ended: Platform | None) -> NoReturn:
+        self.failures.note(peer)
+        # fail2ban reads this line: etc/fail2ban/filter.d/espm.conf.
+        log.warning("authentication failed from %s", peer)
+        if ended:
+            since = f"{ended.old_psk_until:%Y-%m-%dT%H:%M:%SZ}"
+            log.warning("that was the old key of platform %s, over since %s", ended.name, since)
+        raise AuthenticationNeeded

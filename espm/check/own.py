@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from espm.check.finding import Finding, State
+from espm.config.checks import MOMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +44,7 @@ def limits(context: Context) -> Iterator[Finding]:
     for platform in context.config.platforms:
         yield _limits(platform)
         if len(platform.psk_sha256) > 1:
-            what = "an old preshared key is still accepted"
-            remedy = f"take it out of [[{platform.name}]] psk_sha256 when nobody uses it any more"
-            yield Finding(f"platform {platform.name}", State.WARN, what, remedy)
+            yield _old_key(platform)
 
 
 def until(subject: str, name: str, end: datetime, remedy: str) -> Finding:
@@ -82,6 +81,20 @@ def _names(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return [str(name.value) for name in names.value]
+
+
+def _old_key(platform: Platform) -> Finding:
+    subject, until = f"platform {platform.name}", platform.old_psk_until
+    if until is None:
+        what = "an old preshared key is still accepted"
+        remedy = f"take it out of [[{platform.name}]] psk_sha256 when nobody uses it any more"
+        return Finding(subject, State.WARN, what, remedy)
+    if platform.accepts(1, datetime.now(UTC)):
+        what = f"an old preshared key is accepted until {until:{MOMENT}}"
+        return Finding(subject, State.OK, what)
+    what = f"an old preshared key is refused since {until:{MOMENT}}"
+    remedy = f"take the second digest and old_psk_until out of [[{platform.name}]]"
+    return Finding(subject, State.WARN, what, remedy)
 
 
 def _limits(platform: Platform) -> Finding:

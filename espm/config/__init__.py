@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from espm.config import spec as configspec
-from espm.config.file import Faults, hold_to, parse, read
+from espm.config.file import Faults, hold_to, lines_of, parse, read
 from espm.config.guard import certname, guard, readable
 from espm.errors import ConfigError
 from espm.model import Limits, Platform, PuppetAccess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from configobj import ConfigObj
 
@@ -86,7 +86,7 @@ def load(path: Path) -> Config:
     """
     faults = Faults(path)
     guard(path, (), faults)
-    ini = _validated(path, faults)
+    ini = _validated(read(path, faults), faults)
     own_name = _check_files(ini, faults)
     _check_platforms(ini, faults)
     if found := faults.in_order():
@@ -103,15 +103,28 @@ def load_platforms(path: Path) -> tuple[Platform, ...]:
     """
     faults = Faults(path)
     guard(path, (), faults)
-    ini = _validated(path, faults)
+    return _platforms(read(path, faults), faults)
+
+
+def platforms_in(content: bytes, path: Path) -> tuple[Platform, ...]:
+    """Return the platforms that the file at *path* would have with this *content*.
+
+    :raises espm.errors.ConfigError: for every fault that it would have.
+    """
+    faults = Faults(path)
+    return _platforms(lines_of(content, faults), faults)
+
+
+def _platforms(lines: Sequence[str], faults: Faults) -> tuple[Platform, ...]:
+    ini = _validated(lines, faults)
     _check_platforms(ini, faults)
     if found := faults.in_order():
         raise ConfigError(found)
     return tuple(_platform(*item) for item in _platform_sections(ini))
 
 
-def _validated(path: Path, faults: Faults) -> ConfigObj:
-    ini = parse(read(path, faults), faults)
+def _validated(lines: Sequence[str], faults: Faults) -> ConfigObj:
+    ini = parse(lines, faults)
     if faults.in_order() and not ini.sections:
         raise ConfigError(faults.in_order())
     chosen = {(port, _chosen(ini, port)) for port in configspec.BACKENDS}
@@ -200,8 +213,8 @@ def _built(path: Path, ini: ConfigObj, own_name: str) -> Config:
 
 
 def _platform(name: str, section: Any) -> Platform:
-    limits = {key: tuple(value) for key, value in section.items() if key != "psk_sha256"}
-    return Platform(name, section["psk_sha256"], Limits(**limits))
+    limits = {key: tuple(section[key]) for key in Limits.__slots__}
+    return Platform(name, section["psk_sha256"], Limits(**limits), section["old_psk_until"])
 
 
 def _options(ini: ConfigObj, own: dict[str, Any]) -> Mapping[str, Any]:

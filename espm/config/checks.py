@@ -8,6 +8,7 @@ value that may be secret is never repeated.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from math import nan
 from pathlib import PurePosixPath
@@ -18,6 +19,9 @@ from configobj.validate import ValidateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: How a time is written, always in UTC.
+MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})", re.ASCII)
@@ -78,6 +82,22 @@ def digests(value: Any) -> tuple[str, ...]:
         raise ValidateError(msg)
     if len(set(found)) != len(found):
         msg = "the two digests are the same; write it once"
+        raise ValidateError(msg)
+    return found
+
+
+def moment(value: Any) -> datetime | None:
+    """Return *value*, a time in UTC; None when it is empty."""
+    if value == "":
+        return None
+    text = _text(value)
+    try:
+        found = datetime.strptime(text, MOMENT).replace(tzinfo=UTC)
+    except ValueError:
+        found = None
+    # What strptime() takes is more than one can be sure to mean.
+    if found is None or f"{found:{MOMENT}}" != text:
+        msg = f'"{text}" is not a time in UTC, written like 2026-11-26T20:00:00Z'
         raise ValidateError(msg)
     return found
 
@@ -177,6 +197,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
     "optional_https_url": optional(https_url),
     "ledger_url": ledger_url,
     "digests": digests,
+    "moment": moment,
     "networks": networks,
     "names": names,
     "seconds": seconds,

@@ -87,7 +87,7 @@ def read(path: Path, faults: Faults) -> list[str]:
     except (OSError, ValueError) as exc:
         faults.add((), f"cannot be read: {reason(exc)}")
         return []
-    return _lines(content, faults)
+    return lines_of(content, faults)
 
 
 def parse(lines: Sequence[str], faults: Faults) -> ConfigObj:
@@ -121,7 +121,8 @@ def reason(exc: OSError | ValueError) -> str:
     return (exc.strerror if isinstance(exc, OSError) else None) or "its name is not a path"
 
 
-def _lines(content: bytes, faults: Faults) -> list[str]:
+def lines_of(content: bytes, faults: Faults) -> list[str]:
+    """Return the lines of a file with this *content*; none, with a fault, if it is no text."""
     if len(content) > SIZE_LIMIT:
         faults.add((), f"larger than {SIZE_LIMIT // 1024} KiB; this is no configuration of espm's")
         return []

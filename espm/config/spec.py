@@ -50,8 +50,11 @@ strangers_per_peer = integer(min=1, max=8192, default=16)
 [platforms]
 # A section for each cloud platform that may call, by name (a-z, 0-9, "_" and "-").
 [[__many__]]
-# SHA-256 of the platform's preshared key (64 hex digits); two while a key is being changed.
+# SHA-256 of the platform's preshared key (64 hex digits); two, the new one first, while a key is
+# being changed.
 psk_sha256 = digests()
+# Until when the second is accepted (UTC, as in 2026-11-26T20:00:00Z); empty for no end.
+old_psk_until = moment(default="")
 # Globs of the certnames it may use.
 certnames = certname_globs(default=list("*"))
 # Globs of the groups it may put nodes into; a lone comma for none.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,17 @@ class Platform:
     """A cloud platform that may call us.
 
     :ivar psk_sha256: the SHA-256 digests (lower-case hex) of its one or two preshared keys.
+    :ivar old_psk_until: when all of them but the first end; None when they never do.
     """
 
     name: str
     psk_sha256: tuple[str, ...] = field(repr=False, default=())
     limits: Limits = field(default_factory=Limits)
+    old_psk_until: datetime | None = None
+
+    def accepts(self, position: int, now: datetime) -> bool:
+        """Return whether the key at *position* of :attr:`psk_sha256` is good *now*."""
+        return position == 0 or self.old_psk_until is None or now < self.old_psk_until
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -79,6 +81,30 @@ def test_a_good_key_from_elsewhere_is_refused_by_its_limit() -> None:
         keyring.authenticate("Bearer x", "192.0.2.1")
 
     assert keyring.authenticate("Bearer k", "10.1.2.3").name == "far"
+
+
+def _rotated(ends_in: float) -> Keyring:
+    until = datetime.now(UTC) + timedelta(seconds=ends_in)
+    return Keyring([replace(_platform("one", ("new", "old")), old_psk_until=until)])
+
+
+def test_the_old_key_is_refused_once_its_time_is_over() -> None:
+    """Before that both are good; the new one stays so; nothing has to be read anew."""
+    assert _rotated(60).authenticate("Bearer old", "192.0.2.1").name == "one"
+    assert _rotated(-1).authenticate("Bearer new", "192.0.2.1").name == "one"
+    with pytest.raises(Unauthenticated):
+        _rotated(-1).authenticate("Bearer old", "192.0.2.1")
+
+
+def test_who_still_comes_with_an_ended_key_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The administrator learns why a platform is refused since a certain moment."""
+    with pytest.raises(Unauthenticated):
+        _rotated(-1).authenticate("Bearer old", "192.0.2.1")
+
+    assert "that was the old key of platform one, over since 2" in caplog.text
+    assert "authentication failed from 192.0.2.1" in caplog.messages
 
 
 def test_keys_are_exchanged_whole() -> None:

@@ -175,6 +175,29 @@ def test_a_second_key_is_worth_a_warning(sample: Sample) -> None:
     assert "an old preshared key is still accepted" in [finding.what for finding in found]
 
 
+@pytest.mark.parametrize(
+    ("until", "expected", "remedy"),
+    [
+        ("2999-01-31T20:00:00Z", "an old preshared key is accepted until 2999-01-31T20:00:00Z", ""),
+        (
+            "2020-01-31T20:00:00Z",
+            "an old preshared key is refused since 2020-01-31T20:00:00Z",
+            "take the second digest and old_psk_until out of [[cloud]]",
+        ),
+    ],
+)
+def test_the_end_of_an_old_key_is_said(
+    sample: Sample, until: str, expected: str, remedy: str
+) -> None:
+    """One that ends by itself is no cause for a warning; what is left of it afterwards is."""
+    sample.platform(psk_sha256=f"{DIGEST}, {OTHER_DIGEST}", old_psk_until=until)
+
+    *_, finding = own.limits(Context(config.load(sample.write())))
+
+    assert (finding.what, finding.remedy) == (expected, remedy)
+    assert finding.state is (State.WARN if remedy else State.OK)
+
+
 def test_what_to_do_names_the_server(context: Context) -> None:
     """A check that raises comes with the remedy of its row, filled in from the configuration."""
 

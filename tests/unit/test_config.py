@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,31 @@ def test_two_keys_are_allowed_for_rotation(sample: Sample) -> None:
     sample.platform(psk_sha256=f"{DIGEST}, {OTHER_DIGEST}")
 
     assert config.load(sample.write()).platforms[0].psk_sha256 == (DIGEST, OTHER_DIGEST)
+
+
+def test_an_old_key_may_have_an_end(sample: Sample) -> None:
+    """It is a time in UTC, and no limit of the platform's; without it there is none."""
+    before = config.load(sample.write()).platforms[0]
+    sample.platform(
+        psk_sha256=f"{DIGEST}, {OTHER_DIGEST}", old_psk_until="2026-11-26T20:00:00Z", groups="web"
+    )
+
+    platform = config.load(sample.write()).platforms[0]
+
+    assert before.old_psk_until is None
+    assert platform.old_psk_until == datetime(2026, 11, 26, 20, tzinfo=UTC)
+    assert platform.limits == Limits(groups=("web",))
+
+
+def test_a_file_is_looked_at_before_it_is_in_its_place(sample: Sample) -> None:
+    """What it would say is known from its content; its faults are told with the place's name."""
+    path = sample.write()
+    content = path.read_bytes()
+    path.unlink()
+
+    assert [each.name for each in config.platforms_in(content, path)] == ["cloud"]
+    with pytest.raises(ConfigError, match=f"{path}: .*neither"):
+        config.platforms_in(content + b"nonsense\n", path)
 
 
 def test_backends_get_the_shared_keys_and_their_own(sample: Sample) -> None:
@@ -228,6 +254,11 @@ def test_a_bad_value_is_refused(
         ("psk_sha256", DIGEST.upper().replace("0", "A"), "lower-case"),
         ("psk_sha256", f"{DIGEST}, {DIGEST}", "write it once"),
         ("psk_sha256", ",".join(c * 64 for c in "abc"), "one or two"),
+        ("old_psk_until", "2026-11-26 20:00", "2026-11-26T20:00:00Z"),
+        ("old_psk_until", "2026-11-26T20:00:00+01:00", "2026-11-26T20:00:00Z"),
+        ("old_psk_until", "2026-1-6T20:00:00Z", "2026-11-26T20:00:00Z"),
+        ("old_psk_until", "2026-02-30T20:00:00Z", "2026-11-26T20:00:00Z"),
+        ("old_psk_until", "a, b", "one value"),
         ("certnames", "Web-*", "lower case"),
         ("certnames", "", "lone"),
         ("groups", "", "lone"),
