@@ -9,29 +9,32 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from espm.errors import EspmError
-from espm_setup import install, later, puppet
+from espm_setup import install, keys, later, puppet, renewal
 from espm_setup.errors import NotPermitted, SetupError
 from espm_setup.layout import Layout
-from espm_setup.options import parser
+from espm_setup.options import parse
 from espm_setup.report import Report, as_json, as_text
 from espm_setup.undo import undoing
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from espm_setup.plan import Plan
 
-_JOBS = {
+_JOBS: dict[str, Callable[[argparse.Namespace], list[str] | None]] = {
     "unapply": later.unapply,
     "fetch_certificate": later.fetch,
     "upgrade": later.upgrade,
+    "rotate_psk": keys.rotate,
+    "add_platform": keys.add,
+    "renew_certificate": renewal.renew,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``espm_setup`` and return its exit code (:mod:`espm_setup.options` explains them)."""
-    args = parser().parse_args(argv)
+    args = parse(argv)
     signal.signal(signal.SIGTERM, _leave)
     try:
         _do(args)
@@ -50,7 +53,8 @@ def _do(args: argparse.Namespace) -> None:
     """Do the job that *args* ask for."""
     for name, job in _JOBS.items():
         if getattr(args, name):
-            _say(args, job(args))
+            if (done := job(args)) is not None:
+                _say(args, done)
             return
     if args.apply and Layout.of(args).ini.exists():
         _say(args, later.apply(args))

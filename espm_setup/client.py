@@ -88,8 +88,8 @@ def private_key(pem: bytes) -> Key:
     """
     try:
         key: Key = load_pem_private_key(pem, None)  # type: ignore[assignment]  # we made it
-    except ValueError as exc:
-        msg = "the file of espm's private key does not hold one"
+    except (ValueError, TypeError) as exc:
+        msg = "the file of espm's private key does not hold one (PEM, without a passphrase)"
         raise SetupError(msg) from exc
     return key
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Beside a file of Puppet's that we changed: the file as it was before the first change.
 BACKUP_SUFFIX = ".espm-backup"
 
+#: In the name of a file that is to replace another, ".NAME" before it and a number behind.
+ASIDE = ".espm-"
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -94,6 +97,18 @@ def owner_of(path: Path) -> Owner:
     return Owner(name, status.st_uid, status.st_gid, privileged=os.geteuid() == 0)
 
 
+def named(uid: int) -> Owner:
+    """Return the user with the number *uid*.
+
+    :raises espm_setup.errors.SetupError: there is none.
+    """
+    try:
+        return owner(pwd.getpwuid(uid).pw_name)
+    except KeyError as exc:
+        msg = f"there is no user {uid} on this machine; name espm's user with --user"
+        raise SetupError(msg) from exc
+
+
 def group_id(name: str, default: int) -> int:
     """Return the number of the group *name*, or *default* when there is none."""
     try:
@@ -110,6 +125,7 @@ def create(path: Path, data: bytes, rights: tuple[int, int, int]) -> None:
     """
     with _opened(path.parent) as directory:
         _create(directory, path, data, rights)
+        os.fsync(directory)
 
 
 def make_directory(path: Path, rights: tuple[int, int, int]) -> None:
@@ -144,13 +160,15 @@ def replace(path: Path, data: bytes, *, known: Collection[bytes]) -> None:
         if old not in known:
             msg = f"somebody changed {path} meanwhile; see what is right, and repeat"
             raise SetupError(msg)
-        aside = target.with_name(f".{target.name}.espm-{os.getpid()}")
+        aside = target.with_name(f".{target.name}{ASIDE}{os.getpid()}")
         _create(directory, aside, data, rights)
         try:
             os.rename(aside.name, target.name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
-            os.unlink(aside.name, dir_fd=directory)
+            with suppress(FileNotFoundError):
+                os.unlink(aside.name, dir_fd=directory)
             raise
+        os.fsync(directory)
 
 
 def back_up(path: Path) -> Path:

@@ -21,16 +21,21 @@ def names_and_addresses(name: str | None, more: list[str]) -> tuple[list[str], l
     :param more: names and addresses to add.
     :raises espm_setup.errors.SetupError: one of them is neither.
     """
-    main = name or _main_name()
-    given = [(text, _is_address(text)) for text in (main, *more)]
-    names = [text for text, address in given if not address]
-    addresses = [str(ip_address(text)) for text, address in given if address]
     own = [] if name else [socket.gethostname()]
+    given = [name or _main_name(), *more, *(text for text in own if _is_name(text))]
+    return sorted_out([*given, *_own_addresses()])
+
+
+def sorted_out(given: list[str]) -> tuple[list[str], list[str]]:
+    """Return which of *given* are host names, at least one, and which are addresses.
+
+    :raises espm_setup.errors.SetupError: one is neither.
+    """
+    names = [text.lower() for text in given if not _is_address(text)]
+    addresses = [str(ip_address(text)) for text in given if _is_address(text)]
     for text in names:
         _check(text)
-    names += [text for text in own if _is_name(text)]
-    names = list(dict.fromkeys(text.lower() for text in names)) or [main]
-    return names, list(dict.fromkeys([*addresses, *_own_addresses()]))
+    return list(dict.fromkeys(names)) or given[:1], list(dict.fromkeys(addresses))
 
 
 def _main_name() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,22 +72,14 @@ def owner(user: str | None, ini: Path, url: str, enc: Path) -> files.Owner:
     if user or os.geteuid() != 0:
         return files.owner(user)
     if status.st_uid != 0:
-        return files.owner(_name(status.st_uid))
+        return files.named(status.st_uid)
     file = file_of(url)
     place = file.parent if file else enc
-    found = files.owner(_name(place.stat().st_uid)) if place.is_dir() else None
+    found = files.named(place.stat().st_uid) if place.is_dir() else None
     if found is None or status.st_gid not in os.getgrouplist(found.name, found.gid):
         msg = f"it cannot be told whose ledger it is that {ini} names; name the user with --user"
         raise SetupError(msg)
     return found
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError as exc:
-        msg = f"there is no user {uid} on this machine; name espm's user with --user"
-        raise SetupError(msg) from exc
 
 
 def _missing(file: Path) -> Json:

@@ -8,10 +8,15 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from espm import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EXIT_CODES = """\
 exit codes:
@@ -24,7 +29,31 @@ exit codes:
   143 terminated (SIGTERM); everything that was made is taken back
 """
 
+#: The options that limit a new platform, and what they mean.
+LIMITS = {
+    "certnames": "globs of the certnames it may use",
+    "groups": "globs of the groups it may put nodes into",
+    "classes": "globs of the classes it may give to nodes",
+    "environments": "globs of the environments it may name",
+    "networks": "networks that it calls from (CIDR)",
+    "extensions": "globs of the extension requests its CSRs may have",
+}
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PLATFORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return what the command line says; ends the program when it is wrong."""
+    result = parser()
+    args = result.parse_args(argv)
+    limits = [f"--{name}" for name in LIMITS if getattr(args, name) is not None]
+    if limits and args.add_platform is None:
+        result.error(f"{limits[0]} goes with --add-platform only")
+    if args.grace is not None and args.rotate_psk is None:
+        result.error("--grace goes with --rotate-psk only")
+    args.grace = timedelta(hours=24) if args.grace is None else args.grace
+    return args
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     _server(result)
     _puppet(result)
     _jobs(result)
+    _platforms(result)
     result.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     result.add_argument("--version", action="version", version=f"espm_setup {__version__}")
     return result
@@ -117,6 +147,24 @@ def _jobs(target: argparse.ArgumentParser) -> None:
         help="get espm's own certificate once the administrator has signed it")  # fmt: skip
     add("--upgrade", action="store_true",
         help="bring the ledger to this version's schema, after a backup")  # fmt: skip
+    add("--rotate-psk", type=_platform, metavar="NAME",
+        help="make and print another preshared key for a platform")  # fmt: skip
+    add("--add-platform", type=_platform, metavar="NAME",
+        help="add a platform, and print its preshared key")  # fmt: skip
+    add("--renew-certificate", action="store_true", help="make a new server certificate for the "
+        "same key, with the names it has, --san added, or those of --name")  # fmt: skip
+
+
+def _platforms(target: argparse.ArgumentParser) -> None:
+    add = target.add_argument_group(
+        "keys of platforms, and what a new one may do",
+        "A LIST is separated by commas; a lone comma is none. Without the option, the default of "
+        "espm.ini is in force.",
+    ).add_argument
+    add("--grace", type=_grace, metavar="DURATION", help="how long --rotate-psk keeps the old key "
+        "good: 30m, 24h, 7d, or 0 for not at all (default: 24h)")  # fmt: skip
+    for name, meaning in LIMITS.items():
+        add(f"--{name}", type=_items, metavar="LIST", help=meaning)
 
 
 def _path(text: str) -> Path:
@@ -158,6 +206,22 @@ def _platform(text: str) -> str:
         msg = "a platform's name has 1 to 32 characters a-z, 0-9, '_' and '-', no sign first"
         raise argparse.ArgumentTypeError(msg)
     return text
+
+
+def _grace(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,4})([smhd])", text, re.ASCII)
+    if text != "0" and not found:
+        msg = f"'{text}' is not a duration such as 30m, 24h or 7d, nor 0"
+        raise argparse.ArgumentTypeError(msg)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
+
+
+def _items(text: str) -> list[str]:
+    items = [item.strip() for item in text.removesuffix(",").split(",")]
+    if text.strip() != "," and not all(items):
+        msg = "an item is empty; a lone comma is a list of none"
+        raise argparse.ArgumentTypeError(msg)
+    return [item for item in items if item]
 
 
 def _url(text: str) -> str:

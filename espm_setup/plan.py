@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from espm import x509
-from espm_setup import hooks, puppet, template
+from espm_setup import hooks, keys, puppet, template
 from espm_setup.hostnames import names_and_addresses
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ def make(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> Plan
         url=url,
         ca_url=args.ca_url or args.puppet_url or (found.ca_url if found else None),
         ca_file=args.ca_file or (found.ca_file if found else None),
-        psk=secrets.token_urlsafe(36),
+        psk=keys.new_psk(),
         client_key=x509.new_key(args.key_type),
         server_key=server_key,
         certificate=x509.self_signed(server_key, names, addresses, days=args.days),
@@ -94,7 +92,7 @@ def ini(plan: Plan, args: argparse.Namespace, owner: Owner) -> str:
             "private_key": layout.server_key,
         },
         "platforms": {},
-        f"[{args.platform}]": {"psk_sha256": [sha256(plan.psk.encode()).hexdigest()]},
+        f"[{args.platform}]": {"psk_sha256": [keys.digest(plan.psk)]},
         "ledger": {"url": layout.ledger_url},
         "puppet": _puppet_section(plan),
         "ca": _ca_section(plan, args, owner),

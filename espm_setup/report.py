@@ -1,4 +1,4 @@
-"""What the first run says: the two values first, as in 2012, then what is new and what to do."""
+"""What is said: by the first run the two values as in 2012, then what is new and what to do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 from espm import x509
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
+    from collections.abc import Mapping, Sequence
 
     from espm.model import Json
     from espm_setup.plan import Plan
+
+
+#: What brings new keys and certificates into force.
+RELOAD = "systemctl reload espm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,11 @@ class Report:
     version: str | None
     will_apply: bool = False
     user: str | None = None
+
+
+def tell(args: argparse.Namespace, lines: Sequence[str], value: Mapping[str, Json]) -> None:
+    """Print *lines* for people, or *value* as JSON for programs, now and not later."""
+    print(json.dumps(value, indent=2) if args.json else "\n".join(lines), flush=True)  # noqa: T201
 
 
 def as_json(report: Report, done: Sequence[str] = ()) -> str:

@@ -30,8 +30,16 @@ def render(sections: Mapping[str, Mapping[str, object]]) -> str:
     """
     parts = [_HEAD]
     for name, keys in sections.items():
-        parts.append(f"\n[{name}]\n" + "".join(_line(key, keys[key]) for key in keys))
+        parts.append("\n".join([f"\n[{name}]", *lines(keys), ""]))
     return "".join(parts)
+
+
+def lines(keys: Mapping[str, object]) -> list[str]:
+    """Return a line for each of *keys*, with values as :func:`render` takes them.
+
+    :raises espm_setup.errors.SetupError: a value that an ini file cannot hold.
+    """
+    return [_line(key, value) for key, value in keys.items()]
 
 
 def quoted(value: str) -> str:
@@ -52,10 +60,10 @@ def quoted(value: str) -> str:
 
 def _line(key: str, value: object) -> str:
     if value is None:
-        return f"{FILL_IN}{key} =\n"
+        return f"{FILL_IN}{key} ="
     if isinstance(value, (list, tuple)):
-        return f"{key} = {_listed(value)}\n"
-    return f"{key} = {quoted(str(value))}\n"
+        return f"{key} = {_listed(value)}"
+    return f"{key} = {quoted(str(value))}"
 
 
 def _listed(values: Iterable[object]) -> str:

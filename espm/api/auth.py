@@ -69,6 +69,6 @@ class Keyring:
         # fail2ban reads this line: etc/fail2ban/filter.d/espm.conf.
         log.warning("authentication failed from %s", peer)
         if ended:
-            since = f"{ended.old_psk_until:%Y-%m-%dT%H:%M:%SZ}"
+            since = ended.old_psk_until
             log.warning("that was the old key of platform %s, over since %s", ended.name, since)
         raise AuthenticationNeeded

@@ -25,11 +25,11 @@ SOON = timedelta(days=30)
 def server_certificate(context: Context) -> Iterator[Finding]:
     """Look at the certificate that callers see."""
     server = context.config.server
-    renew = "make a new one with espm_setup in a fresh directory, and put its paths into [server]"
+    renew = "make a new one for the same key: espm_setup --renew-certificate"
     yield from _pair("server TLS", Path(server.certificate), Path(server.private_key), renew)
     if not _names(_certificate(Path(server.certificate))):
         what = "the certificate has no subject alternative names, and clients look at nothing else"
-        yield Finding("server TLS", State.FAIL, what, renew)
+        yield Finding("server TLS", State.FAIL, what, f"{renew} --name NAME")
 
 
 def client_certificate(context: Context) -> Iterator[Finding]:
@@ -63,7 +63,9 @@ def _pair(subject: str, certificate: Path, key: Path, remedy: str) -> Iterator[F
         found = _certificate(certificate)
     except (ValueError, TypeError):
         what = "certificate or key is not PEM, or the key is encrypted"
-        yield Finding(subject, State.FAIL, what, remedy)
+        yield Finding(
+            subject, State.FAIL, what, "name a key without a passphrase, and its certificate"
+        )
         return
     yield until(subject, "certificate", found.not_valid_after_utc, remedy)
     if public != found.public_key():

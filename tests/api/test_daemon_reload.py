@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,21 +79,6 @@ def test_a_key_is_exchanged(daemon: Daemon, site: Site) -> None:
     after = [site.client(psk).get("/v1/nodes").status_code for psk in (PSK, NEW_PSK)]
 
     assert (before, after) == (200, [401, 200])
-
-
-def test_an_old_key_ends_by_itself(daemon: Daemon, site: Site) -> None:
-    """It is accepted up to its time and refused from then on, with no further reload."""
-    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
-    site.sample.platform(psk_sha256=f"{digest(NEW_PSK)}, {digest(PSK)}")
-    site.sample.platform(old_psk_until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
-    site.sample.write()
-    daemon.reload()
-    del site.sample.platforms["cloud"]["old_psk_until"]
-    during = [site.client(psk).get("/v1/nodes").status_code for psk in (PSK, NEW_PSK)]
-    time.sleep((until - datetime.now(UTC)).total_seconds())
-    after = [site.client(psk).get("/v1/nodes").status_code for psk in (PSK, NEW_PSK)]
-
-    assert (during, after) == ([200, 200], [401, 200])
 
 
 @pytest.mark.parametrize("key_type", [trustme.KeyType.RSA, trustme.KeyType.ECDSA])
