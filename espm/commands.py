@@ -21,7 +21,7 @@ def backup(config_path: Path, destination: Path) -> int:
 
     :raises espm.errors.EspmError: it can't; nothing is left at *destination*.
     """
-    config = configuration.load(config_path)
+    config = configuration.load(config_path, keys=False)
     ledger.backup(config.ledger_url, destination)
     sys.stdout.write(f"the ledger is copied to {destination}\n")
     return Exit.OK
@@ -35,7 +35,7 @@ def rebuild(config_path: Path) -> int:
     :returns: 1 when there are documents without a node; they are left where they are.
     :raises espm.errors.LedgerLocked: the daemon runs.
     """
-    config = configuration.load(config_path)
+    config = configuration.load(config_path, keys=False)
     enc = classifier(config)
     if not isinstance(enc, Rebuildable):
         msg = f"the classifier '{config.classifier_backend}' keeps no documents"

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from espm.config import credential
 from espm.config import spec as configspec
 from espm.config.file import Faults, hold_to, lines_of, parse, read
 from espm.config.guard import certname, guard, readable
@@ -76,18 +77,21 @@ class Config:
     classifier_options: Mapping[str, Any]
 
 
-def load(path: Path) -> Config:
+def load(path: Path, *, keys: bool = True) -> Config:
     """Return the configuration in the file at *path*.
 
     The files that it names are looked at, too: they must be there, and those that hold secrets
     must be out of others' reach.  Nothing is connected to.
 
+    :param keys: whether a key that only systemd can hand over must be there.
     :raises espm.errors.ConfigError: for every fault at once.
     """
     faults = Faults(path)
     guard(path, (), faults)
     ini = _validated(read(path, faults), faults)
     own_name = _check_files(ini, faults)
+    if keys:
+        _check_credential(ini, faults)
     _check_platforms(ini, faults)
     if found := faults.in_order():
         raise ConfigError(found)
@@ -155,10 +159,22 @@ def _check_files(ini: ConfigObj, faults: Faults) -> str:
     return certname(client, ("puppet", "certificate"), faults) if client else ""
 
 
+def _check_credential(ini: ConfigObj, faults: Faults) -> None:
+    place = ("server", "private_key")
+    if credential.is_credential(value := _value(ini, place)):
+        faults.add(place, credential.missing(value))
+
+
 def _path(ini: ConfigObj, place: tuple[str, str]) -> Path | None:
+    value = _value(ini, place)
+    return Path(value) if value.startswith("/") else None
+
+
+def _value(ini: ConfigObj, place: tuple[str, str]) -> str:
+    """Return the text at *place*, which is empty when there is none."""
     section = ini.get(place[0])
     value = section.get(place[1]) if isinstance(section, dict) else None
-    return Path(value) if isinstance(value, str) and value.startswith("/") else None
+    return value if isinstance(value, str) else ""
 
 
 def _check_platforms(ini: ConfigObj, faults: Faults) -> None:

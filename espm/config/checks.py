@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from configobj.validate import ValidateError
 
+from espm.config.credential import is_credential, located
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,6 +50,12 @@ def path(value: Any) -> str:
         msg = f'"{text}" is not an absolute path; begin it with "/"'
         raise ValidateError(msg)
     return text
+
+
+def key(value: Any) -> str:
+    """Return *value*, an absolute path, or that of the credential of systemd that it names."""
+    text = _text(value)
+    return located(text) if is_credential(text) else path(text)
 
 
 def https_url(value: Any) -> str:
@@ -192,6 +200,7 @@ def _network(item: str) -> str:
 CHECKS: dict[str, Callable[..., Any]] = {
     "address": address,
     "path": path,
+    "key": key,
     "optional_path": optional(path),
     "https_url": https_url,
     "optional_https_url": optional(https_url),

@@ -38,8 +38,9 @@ host = address(default="0.0.0.0")
 port = integer(min=1, max=65535, default=8443)
 # Absolute path of the server's certificate (PEM, with its chain, if any).
 certificate = path()
-# Absolute path of the server's private key (PEM), which only espm's user and root may read.
-private_key = path()
+# Absolute path of the server's private key (PEM), which only espm's user and root may read; or
+# credential:NAME, for one that systemd hands over.
+private_key = key()
 # Requests that are worked on at the same time (4 to 512).
 threads = integer(min=4, max=512, default=64)
 # Connections that are open at the same time (16 to 8192).
