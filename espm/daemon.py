@@ -7,8 +7,6 @@ its messages; its autoreloader, its global server and its meaning of SIGHUP (exi
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ import cherrypy
 from cherrypy.process.servers import ServerAdapter
 
 from espm import config as configuration
-from espm import ledger, log, notify, reload
+from espm import ledger, log, notify, reload, watchdog
 from espm.api.app import Application
 from espm.api.auth import Keyring
 from espm.api.gate import Gate
@@ -25,6 +23,7 @@ from espm.api.handlers import Backend, Handlers
 from espm.compose import build_ports
 from espm.config.spec import backend
 from espm.errors import BackendUnavailable, EspmError
+from espm.hardening import harden
 from espm.health import Readiness
 from espm.recovery import recover
 from espm.server.connections import ServerLimits, build_server
@@ -50,7 +49,7 @@ def serve(path: Path) -> None:
 
     :raises espm.errors.EspmError: it can't start; nothing was served.
     """
-    _harden()
+    harden()
     log.configure()
     config = configuration.load(path)
     with ExitStack() as stack:
@@ -106,6 +105,7 @@ class Daemon:
         # The bus ends by itself when the server's thread breaks.
         engine.subscribe("exit", signals.end)
         engine.start()
+        watchdog.start(self._server.stuck)
         for work in (self._settle, self._reload_when_told):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         for name in signals:
@@ -157,15 +157,3 @@ class Daemon:
 
 def _backend(port: str, name: str) -> Backend:
     return Backend(name, backend(port, name).CAN)
-
-
-def _harden() -> None:
-    """Keep what this process writes, and what may be left of it, from others."""
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Each connection is a file; the soft limit is often as low as 1024.
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # cheroot takes file descriptor 3 for its socket when it sees this, whoever set it.
-    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
-        os.environ.pop(name, None)

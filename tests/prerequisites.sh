@@ -2,7 +2,7 @@
 # Install what the live tests and the demonstration need on Debian 12, and only what is missing.
 #
 #   tests/prerequisites.sh             all of it
-#   tests/prerequisites.sh --minimal   without PostgreSQL and fail2ban, only the smallest modules
+#   tests/prerequisites.sh --minimal   only what the demonstration needs, with the smallest modules
 #
 # Says nothing when all is there. Tests start private servers of their own, so a service that a new
 # package would start and enable is kept from both; services that were here before are left alone.
@@ -15,7 +15,7 @@ usage() {
 
 base="puppetserver puppet-agent python3-venv curl openssl"
 modules="stdlib concat ntp apache mysql"
-more="postgresql busybox fail2ban"
+more="postgresql busybox fail2ban systemd python3-seccomp"
 more_modules="apt firewall haproxy inifile mongodb postgresql rabbitmq rsync tftp vcsrepo xinetd"
 # The modules of OpenStack have hundreds of classes: what a large site looks like.
 others="aboe-chrony arioch-redis camptocamp-postfix camptocamp-systemd rodjek-logrotate

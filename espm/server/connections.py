@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds after which the thread that accepts connections hangs; it looks around twice a second.
+LOOKS_WITHIN = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
@@ -172,6 +175,23 @@ class Server(CherootServer):
             self.put_conn(conn)
         else:
             conn.close()
+
+    def stuck(self) -> str | None:
+        """Return in what the server hangs; None while it answers somebody, or does not serve.
+
+        That all threads are busy is no reason as long as one of them becomes free now and then:
+        the slowest reader of an answer has ``response_seconds``, and who waits for Puppet has no
+        more than a part of the threads.
+        """
+        if not self.ready:
+            return None
+        now = time.monotonic()
+        if (since := now - self._connections.looked) > LOOKS_WITHIN:
+            return f"nobody has looked for connections for {since:.0f} s"
+        if (since := now - self.requests.freed) > 1.5 * self.limits.response_seconds:
+            busy = f"all {self.limits.threads} threads are busy, none was free for {since:.0f} s"
+            return None if self.requests.idle else busy
+        return None
 
     def welcome_next(self, address: str) -> None:
         """Take on one more client from *address*, after one has authenticated or left."""

@@ -15,18 +15,53 @@ from espm.server.exchange import Connection
 from espm.server.lobby import Arrival, Lobby
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from espm.server.connections import Server
 
 
 class Manager(ConnectionManager):
-    """Holds the connections that wait for their clients; its thread never waits for one."""
+    """Holds the connections that wait for their clients; its thread never waits for one.
+
+    :ivar looked: the monotonic time at which it last looked around.
+    """
 
     server: Server
     _selector: Any
+    _remove_invalid_sockets: Callable[[], None]
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.lobby = Lobby(server.peers, server.limits.waiting_per_peer)
+        self.looked = time.monotonic()
+
+    def _run(self, expiration_interval: float) -> None:
+        """Look around until told to stop.
+
+        cheroot's own goes by the clock on the wall: set back, it would suspend all deadlines.
+        """
+        expired = self.looked
+        while not self._stop_requested:
+            self.looked = time.monotonic()
+            try:
+                active = self._selector.select(timeout=expiration_interval)
+            except OSError:
+                self._remove_invalid_sockets()
+                continue
+            for fd, conn in active:
+                self._attend(fd, conn)
+            if time.monotonic() - expired > expiration_interval:
+                self._expire(0)
+                expired = time.monotonic()
+
+    def _attend(self, fd: int, conn: Any) -> None:
+        """Do what a socket with input asks for: the server's, or that of a connection."""
+        if conn is self.server:
+            self._from_server_socket(self.server.socket)
+        else:
+            # Until a thread has read from it and put it back.
+            self._selector.unregister(fd)
+            self.server.process_conn(conn)
 
     def stop(self) -> None:
         """Stop accepting and end :meth:`run`, at once instead of after its next look around."""

@@ -30,6 +30,8 @@ class Pool(ThreadPool):
 
     :param threads: how many.
     :param waiting: how many connections may wait; ``put`` raises ``queue.Full`` over it.
+
+    :ivar freed: the monotonic time at which a thread last had nothing to do, or was done.
     """
 
     _threads: list[WorkerThread]
@@ -45,6 +47,13 @@ class Pool(ThreadPool):
             # cheroot's selector would stand still for its default of ten seconds.
             accepted_queue_timeout=0,
         )
+        self.freed = time.monotonic()
+        self.get = self._next
+
+    def _next(self) -> Any:
+        """Return the next connection to a thread that is done with its last one."""
+        self.freed = time.monotonic()
+        return self._queue.get()
 
     def stop(self, timeout: float = 5) -> None:
         """Let the threads finish what they do and what is queued, for *timeout* seconds.

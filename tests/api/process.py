@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING, Self
+from types import MappingProxyType
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import trustme
 
@@ -25,7 +26,7 @@ from tests.configsamples import Sample
 from tests.fake_puppet import FakePuppet, write_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 REPOSITORY = Path(__file__).parents[2]
 STARTED = "ENGINE Bus STARTED"
@@ -84,20 +85,23 @@ class Output:
 
 
 class Daemon:
-    """A running ``python -m espm``.
+    """A running ``python -m espm``; a subclass may run it in another way.
 
     :ivar out: what it writes to standard output; :ivar err: to standard error.
     """
 
+    command: Sequence[str] = (sys.executable, "-m", "espm")
+    options: Mapping[str, Any] = MappingProxyType({"cwd": REPOSITORY})
+
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "espm", *arguments],
-            cwd=REPOSITORY,
+            [*self.command, *arguments],
             env=_environment(**environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **self.options,
         )
         assert self.process.stdout
         assert self.process.stderr
