@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -66,10 +67,42 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print JSON")
     backup = _command(commands, "backup", "copy the ledger while espm runs", _backup)
     backup.add_argument("destination", metavar="DEST", type=Path, help="a file that is not there")
+    _add_audit(commands)
     enc = commands.add_parser("enc", help="the documents of the built-in ENC")
     enc_commands = enc.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _command(enc_commands, "rebuild", "write the documents from the ledger", _rebuild)
     return parser
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser("audit", help="who did what, when and how it ended")
+    inner = audit.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verify = _command(inner, "verify", "say whether the audit log is whole", _verify)
+    verify.add_argument(
+        "--head",
+        metavar="HEAD",
+        type=_head,
+        help="HASH or NUMBER:HASH from the log of espm: that has to be in it, too",
+    )
+    export = _command(inner, "export", "print the audit log as JSON lines", _export)
+    export.add_argument(
+        "--after", metavar="NUMBER", type=_number, default=0, help="only the rows behind that one"
+    )
+
+
+def _head(text: str) -> tuple[int | None, str]:
+    found = re.fullmatch(r"(?:([0-9]{1,18}):)?([0-9a-f]{64})", text.lower())
+    if found is None:
+        msg = "a head is 64 hexadecimal digits, or a number, a colon and these"
+        raise argparse.ArgumentTypeError(msg)
+    return int(found[1]) if found[1] else None, found[2]
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        msg = f"{text!r} is not the number of a row"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _command(
@@ -109,6 +142,18 @@ def _backup(options: argparse.Namespace) -> int:
     from espm import commands  # noqa: PLC0415 - the daemon needs none of them
 
     return commands.backup(options.config, options.destination)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from espm import auditing, ledger  # noqa: PLC0415 - the daemon needs none of them
+
+    return auditing.verify(options.config, options.head and ledger.Head(*options.head))
+
+
+def _export(options: argparse.Namespace) -> int:
+    from espm import auditing  # noqa: PLC0415 - the daemon needs none of them
+
+    return auditing.export(options.config, options.after)
 
 
 def _rebuild(options: argparse.Namespace) -> int:

@@ -12,9 +12,20 @@ This package is the only place that knows there is a database.
 
 from __future__ import annotations
 
+from espm.ledger.chain import Head
 from espm.ledger.locks import LedgerLock, lock
-from espm.ledger.opening import open_ledger
+from espm.ledger.opening import open_chain, open_ledger
 from espm.ledger.store import SqlLedger
 from espm.ledger.upgrades import backup, current, upgrade
 
-__all__ = ["LedgerLock", "SqlLedger", "backup", "current", "lock", "open_ledger", "upgrade"]
+__all__ = [
+    "Head",
+    "LedgerLock",
+    "SqlLedger",
+    "backup",
+    "current",
+    "lock",
+    "open_chain",
+    "open_ledger",
+    "upgrade",
+]

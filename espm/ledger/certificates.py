@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from espm.errors import BackendRefused, CertificateExists, Conflict, NodeBusy
-from espm.ledger import rows
+from espm.ledger import audit, rows
 from espm.ledger.engine import is_duplicate
 from espm.ledger.schema import among, certificates, standing
 from espm.model import CertificateState, IntentKind, NodeState
@@ -97,12 +97,15 @@ def _move(
     values: dict[str, Any],
 ) -> Certificate:
     """Set *values* if the certificate is in one of *states*, and return it as it is then."""
-    this = certificates.c.ident == certificate.ident
+    this, moved = certificates.c.ident == certificate.ident, 0
     if states:
         moving = certificates.update().where(this, among(certificates.c.state, states))
-        connection.execute(moving.values(values))
+        moved = connection.execute(moving.values(values)).rowcount
     query = sa.select(certificates).where(this)
-    return rows.certificate(connection.execute(query).mappings().one())
+    current = rows.certificate(connection.execute(query).mappings().one())
+    if moved:
+        audit.note_certificate(connection, current)
+    return current
 
 
 def _conflict(certificate: Certificate, state: CertificateState) -> Conflict:

@@ -25,7 +25,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from espm.errors import NodeBusy
-from espm.ledger import replays, rows
+from espm.ledger import audit, replays, rows
 from espm.ledger.schema import intents, nodes, still_open
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def insert(
         created_at=now(),
         **claimant.claim(),
     )
-    return rows.intent(connection.execute(added.returning(intents)).mappings().one())
+    intent = rows.intent(connection.execute(added.returning(intents)).mappings().one())
+    audit.note_opened(connection, intent)
+    return intent
 
 
 def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None:
@@ -111,6 +113,7 @@ def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcom
     if connection.execute(closing).rowcount != 1:
         raise _taken_over()
     replays.settle(connection, intent, done=outcome == "done")
+    audit.note_closed(connection, intent, outcome)
 
 
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:

@@ -9,6 +9,8 @@
                       ^
                       +--- replays    which of them began with an Idempotency-Key
     pulse          one row that is written to prove that the ledger can be written
+    audit          who did what: rows that are only ever added, each with a hash over the last
+    audit_head     one row: number and hash of the last
 
 Whatever two espm could do at once is decided here, by unique indexes over the rows that count:
 one live node for a certname, one open intent of a kind and one standing certificate for a node,
@@ -62,8 +64,10 @@ _Sha256 = sa.String(64)
 LIVE = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
 ENDED = (NodeState.DELETED, NodeState.UNDONE)
 STANDING = (CertificateState.ORDERED, CertificateState.VALID, CertificateState.REVOKING)
-# Done: whoever claimed it brought it to its end.  Undone: an ADD that was taken back.
+# Done: whoever claimed it brought it to its end.  Undone: an ADD or CHANGE was taken back.
 OUTCOMES = ("done", "undone", "superseded")
+# Begun: espm carries it on until it is done.  Void: a certificate that was never signed.
+AUDIT_OUTCOMES = ("begun", "done", "undone", "void")
 
 
 def among(column: sa.Column[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
@@ -192,5 +196,34 @@ pulse = sa.Table(
     metadata,
     sa.Column("ident", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("beaten_at", Instant, nullable=False),
+    sa.CheckConstraint("ident = 1", name="single"),
+)
+
+# No foreign keys: what was told stays told, whatever becomes of the rows that it tells of.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", _Number, primary_key=True, autoincrement=False),
+    # As text, just as it was hashed.
+    sa.Column("at", sa.String(27), nullable=False),
+    sa.Column("platform", sa.Text, nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("certname", _Name, nullable=False),
+    sa.Column("generation", _Number, nullable=False),
+    sa.Column("serial", sa.String(40)),
+    sa.Column("fingerprint", _Sha256),
+    sa.Column("request_id", sa.String(64)),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("hash", _Sha256, nullable=False),
+    _one_of("action", IntentKind),
+    _one_of("outcome", AUDIT_OUTCOMES),
+)
+
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("ident", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", _Number, nullable=False),
+    sa.Column("hash", _Sha256, nullable=False),
     sa.CheckConstraint("ident = 1", name="single"),
 )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from espm.ledger import certificates, claims, nodes, replays, rows
+from espm.ledger import audit, certificates, claims, nodes, replays, rows
 from espm.ledger.claims import now
-from espm.ledger.engine import reading, writing
+from espm.ledger.engine import reading
 from espm.ledger.owed import Owed
 from espm.ledger.replay_store import SqlReplays
 from espm.ledger.schema import pulse
@@ -61,7 +61,7 @@ class SqlLedger(SqlReplays):
     def _writing(self) -> Iterator[sa.Connection]:
         """Yield a transaction that also writes what earlier ones could not."""
         owed = self._owed.all()
-        with writing(self._engine) as connection:
+        with audit.writing(self._engine) as connection:
             for intent, error in owed:
                 claims.leave(connection, self._claimant, intent, error)
             yield connection
@@ -144,8 +144,11 @@ class SqlLedger(SqlReplays):
         """See :meth:`espm.ports.Ledger.change`."""
         text, active = rows.dump_classification(classification), NodeState.ACTIVE
         with self._writing() as connection:
-            nodes.check_older(nodes.lock(connection, intent.generation), version)
-            claims.finish(connection, self._claimant, intent, "done")
+            node = nodes.lock(connection, intent.generation)
+            nodes.check_older(node, version)
+            # What is taken back leaves out the version that may have been in force already.
+            outcome = "done" if version == node.version + 1 else "undone"
+            claims.finish(connection, self._claimant, intent, outcome)
             values = {"classification": text, "version": version}
             return nodes.move(connection, intent.generation, active, active, **values)
 

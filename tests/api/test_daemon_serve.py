@@ -121,6 +121,13 @@ def test_what_the_process_leaves_is_for_nobody_else(daemon: Daemon) -> None:
     assert soft == hard
 
 
+def logged_head(daemon: Daemon) -> str:
+    """Return the head that the daemon logged first, as ``espm audit verify`` takes it."""
+    line = daemon.out.wait_for(" audit 1 ")
+    number, hash_ = line.partition(" audit ")[2].split()[:2]
+    return f"{number}:{hash_}"
+
+
 @pytest.fixture(scope="module")
 def beside(daemon: Daemon, site: Site) -> dict[str, CompletedProcess[str]]:
     """The outcome of each command that an administrator runs beside the daemon."""
@@ -133,6 +140,7 @@ def beside(daemon: Daemon, site: Site) -> dict[str, CompletedProcess[str]]:
         "backup": ("backup", str(site.directory / "copy.db"), "-c", site.ini),
         "overwrite": ("-c", site.ini, "backup", str(there)),
         "check": ("check", "--json", "-c", site.ini),
+        "audit": ("audit", "verify", "--head", logged_head(daemon), "-c", site.ini),
     }
     with ThreadPoolExecutor() as pool:
         return dict(zip(commands, pool.map(lambda it: espm(*it), commands.values()), strict=True))
@@ -174,6 +182,19 @@ def test_the_ledger_is_copied_while_the_daemon_runs(
     assert (beside["backup"].returncode, beside["backup"].stderr) == (0, "")
     assert "copied.example.com" in names
     assert copy.stat().st_mode & 0o077 == 0
+
+
+def test_the_audit_log_has_what_the_daemon_logged(
+    daemon: Daemon, beside: dict[str, CompletedProcess[str]]
+) -> None:
+    """It is verified while the daemon runs; each line tells the request behind the change."""
+    line = daemon.out.wait_for("add copied.example.com done platform cloud")
+    found = re.fullmatch(rf"{STAMP} INFO espm.audit (\S+) audit .* request (\S+)", line)
+
+    assert found
+    assert found[1] == found[2]
+    assert (beside["audit"].returncode, beside["audit"].stderr) == (0, "")
+    assert beside["audit"].stdout.startswith("the audit log is whole: rows ")
 
 
 def test_a_backup_writes_over_nothing(site: Site, beside: dict[str, CompletedProcess[str]]) -> None:

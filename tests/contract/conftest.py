@@ -71,7 +71,8 @@ def url(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue("postgres_url")
     engine = sa.create_engine(found)
     with engine.begin() as connection:
-        connection.execute(sa.text("TRUNCATE nodes, certificates, intents, replays"))
+        connection.execute(sa.text("TRUNCATE nodes, certificates, intents, replays, audit"))
+        connection.execute(sa.text("UPDATE audit_head SET number = 0, hash = repeat('0', 64)"))
     engine.dispose()
     return found
 

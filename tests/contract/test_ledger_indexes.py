@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from espm.ledger import certificates, claims, nodes, replays
+from espm.ledger import audit, certificates, claims, nodes, replays
 from espm.ledger.schema import Instant
 from espm.model import IntentKind, Kept, Node, NodeState, ReplayKey
 from tests.contract.lives import WEB, active
@@ -38,6 +38,14 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "keep": (lambda _n: replays.keep(_KEY, Kept({}, "")), "uq_replays_key"),
     "sweep": (lambda _n: replays.sweep(claims.now()), "ix_replays_created"),
     "settle": (lambda _n: replays.of_intent("i1").values(made=True), "uq_replays_intent"),
+    "who asked": (
+        lambda _n: audit.OF_INTENT.params(ident="i7"),
+        "uq_intents_ident|sqlite_autoindex_intents",
+    ),
+    "whose certificate": (
+        lambda n: audit.OF_NODE.params(generation=n.generation),
+        "uq_intents_open",
+    ),
 }
 
 # Three lives of each of a thousand names, the first two over: two in three rows are history.

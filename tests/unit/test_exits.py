@@ -40,7 +40,8 @@ def test_the_help_lists_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["check"], ["backup"], ["enc"], ["nonsense"], ["-c"], ["--nonsense"]]
+    "arguments",
+    [[], ["check"], ["backup"], ["enc"], ["audit"], ["nonsense"], ["-c"], ["--nonsense"]],
 )
 def test_a_wrong_command_line_is_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

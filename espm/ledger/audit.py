@@ -1,0 +1,195 @@
+"""The audit log: who did what, when and how it ended, each row chained by hash to the last.
+
+::
+
+    row 1 <── row 2 <── ... <── row n <── head          the hash of a row covers the row before
+
+Whoever changes something notes it here; the rows are written at the end of the same transaction,
+so that there is no change without its row and no row without its change.  The head is locked
+last, when the transaction holds all that it will ever hold: two of them can't wait for each other.
+Once it is committed each row is logged with its hash, for a chain alone does not tell that its end
+was cut off, or that all of it was written anew.
+
+Who and which request come from the rows of node and intent, never from the thread: a job is often
+ended by another one, or by the next start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from espm.errors import BackendRefused
+from espm.ledger import engine as database
+from espm.ledger.schema import audit, audit_head, intents, nodes, still_open
+from espm.model import CertificateState, IntentKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from espm.model import Certificate, Intent
+
+log = logging.getLogger("espm.audit")
+
+#: What stands in place of the hash of the row before the first.
+GENESIS = "0" * 64
+
+Row: TypeAlias = dict[str, Any]
+"""The columns of a row of the audit log, by name."""
+
+_NOTES = "espm_audit_notes"
+_STUCK = "the audit log {}, so nothing can be changed; run 'espm audit verify'"
+
+# What espm carries on however long it takes is told when it was asked for; the rest, once it is so.
+_PROMISED = {IntentKind.DELETE, IntentKind.REVOKE}
+# An ISSUE and a REVOKE end with what became of the certificate, which has its own rows.
+_TOLD_AT_END = {IntentKind.ADD, IntentKind.CHANGE, IntentKind.DELETE}
+_CERTIFICATES = {
+    CertificateState.VALID: (IntentKind.ISSUE, "done"),
+    CertificateState.VOID: (IntentKind.ISSUE, "void"),
+    CertificateState.REVOKED: (IntentKind.REVOKE, "done"),
+}
+
+# Made once: building a statement takes as long as running it.
+_WHO = sa.select(nodes.c.platform, nodes.c.certname, nodes.c.generation, intents.c.request_id)
+#: Who asked for the intent :ident.
+OF_INTENT = _WHO.join_from(intents, nodes).where(intents.c.ident == sa.bindparam("ident"))
+#: Who asked for what is done with the certificates of the node :generation now: at most one
+#: intent, for a CHANGE, the only one that can be open beside another, touches no certificate.
+OF_NODE = (
+    _WHO.join_from(
+        nodes,
+        intents,
+        sa.and_(
+            intents.c.generation == nodes.c.generation,
+            still_open,
+            intents.c.kind != IntentKind.CHANGE,
+        ),
+        isouter=True,
+    )
+    .where(nodes.c.generation == sa.bindparam("generation"))
+    .order_by(intents.c.number.desc())
+    .limit(1)
+)
+_HEAD = sa.select(audit_head.c.number, audit_head.c.hash).with_for_update()
+_MOVE_HEAD = audit_head.update().values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
+
+
+def digest(row: Mapping[str, Any], previous: str) -> str:
+    """Return the hash of *row* that follows a row with the hash *previous*."""
+    members = {name: value for name, value in row.items() if name != "hash"}
+    return hashlib.sha256(canonical({**members, "previous": previous})).hexdigest()
+
+
+def canonical(row: Mapping[str, Any]) -> bytes:
+    """Return *row* as canonical JSON (RFC 8785; there are no fractions, so its hard part is out).
+
+    What only a forged row can hold, such as bytes, becomes JSON of another row.
+    """
+    text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+    return text.encode(errors="backslashreplace")
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """As :func:`espm.ledger.engine.writing`; what is noted in the block is told at its end.
+
+    :raises espm.errors.BackendUnavailable: the database is away, full, locked or broken.
+    :raises espm.errors.BackendRefused: the audit log can't be continued.
+    :raises sqlalchemy.exc.IntegrityError: a constraint was violated.
+    """
+    notes: list[Row] = []
+    with database.writing(engine) as connection:
+        connection.execution_options(**{_NOTES: notes})
+        yield connection
+        rows = _append(connection, notes)
+    for row in rows:
+        _say(row)
+
+
+def note_opened(connection: sa.Connection, intent: Intent) -> None:
+    """Note that *intent* was begun, if it will be carried on until it is done."""
+    if intent.kind in _PROMISED:
+        _note(connection, _asked(connection, intent), intent.kind, "begun")
+
+
+def note_closed(connection: sa.Connection, intent: Intent, outcome: str) -> None:
+    """Note how *intent* ended, if that is more than what its certificates tell."""
+    if intent.kind in _TOLD_AT_END:
+        _note(connection, _asked(connection, intent), intent.kind, outcome)
+
+
+def note_certificate(connection: sa.Connection, certificate: Certificate) -> None:
+    """Note what has become of *certificate* just now."""
+    if certificate.state not in _CERTIFICATES:
+        return
+    action, outcome = _CERTIFICATES[certificate.state]
+    issued = certificate.issued
+    known = {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint} if issued else {}
+    who = connection.execute(OF_NODE, {"generation": certificate.generation}).mappings().one()
+    _note(connection, who, action, outcome, **known)
+
+
+def _asked(connection: sa.Connection, intent: Intent) -> sa.RowMapping:
+    return connection.execute(OF_INTENT, {"ident": intent.ident}).mappings().one()
+
+
+def _note(
+    connection: sa.Connection,
+    who: sa.RowMapping,
+    action: IntentKind,
+    outcome: str,
+    **certificate: str,
+) -> None:
+    row = {"serial": None, "fingerprint": None, **certificate}
+    row |= {"action": str(action), "outcome": outcome, **who}
+    connection.get_execution_options()[_NOTES].append(row)
+
+
+def _append(connection: sa.Connection, notes: Sequence[Row]) -> list[Row]:
+    """Write the rows of *notes* to the end of the chain, and return them."""
+    if not notes:
+        return []
+    number, last = _lock_head(connection)
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    rows: list[Row] = []
+    for note in notes:
+        number += 1
+        row = {**note, "number": number, "at": at}
+        last = digest(row, last)
+        rows.append({**row, "hash": last})
+    _insert(connection, rows)
+    connection.execute(_MOVE_HEAD, {"to": number, "last": last})
+    return rows
+
+
+def _lock_head(connection: sa.Connection) -> tuple[int, str]:
+    head = connection.execute(_HEAD).first()
+    if head is None:
+        raise BackendRefused(_STUCK.format("has lost its head"))
+    return head.number, head.hash
+
+
+def _insert(connection: sa.Connection, rows: Sequence[Row]) -> None:
+    try:
+        connection.execute(audit.insert(), rows)
+    except IntegrityError as exc:
+        raise BackendRefused(_STUCK.format("has a row behind its head")) from exc
+
+
+def _say(row: Row) -> None:
+    serial = f" serial {row['serial']}" if row["serial"] else ""
+    log.info(
+        "audit %d %s %s %s %s%s platform %s request %s",
+        *(row[name] for name in ("number", "hash", "action", "certname", "outcome")),
+        serial,
+        row["platform"],
+        row["request_id"] or "-",
+    )
