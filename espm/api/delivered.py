@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: Seconds for which an answer is kept.
 SECONDS = 60.0
 
-#: How many bytes all of them may have: 2000 answers of the usual 8 KiB.
+#: How many bytes all of them may have: thousands of answers, for a certificate, its key and the
+#: CA's bundle are a few KiB.
 MOST = 16 * 1024 * 1024
 
 

@@ -78,9 +78,12 @@ def _forget(mark: Mark, oldest: datetime) -> sa.Delete:
 
 
 def sweep(moment: datetime) -> sa.Delete:
-    """Return the deletion of some rows that are too old."""
+    """Return the deletion of some rows that are too old.
+
+    In PostgreSQL it passes by those that are just being removed, so that nobody waits.
+    """
     old = sa.select(replays.c.ident).where(replays.c.created_at <= moment - KEPT)
-    old = old.order_by(replays.c.created_at).limit(_SWEPT)
+    old = old.order_by(replays.c.created_at).limit(_SWEPT).with_for_update(skip_locked=True)
     return replays.delete().where(replays.c.ident.in_(old))
 
 

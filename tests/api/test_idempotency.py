@@ -121,13 +121,14 @@ def test_a_key_counts_for_one_platform_and_one_path(
     espm: Espm, cloud: Client, other: Client
 ) -> None:
     """Another platform's key of the same text, and the same key at another path, are others."""
-    body = {"certname": NAME}
-    assert post(cloud, body).status_code == 201
+    body = {"certname": NAME, "certificate": {}}
+    assert "PRIVATE KEY" in post(cloud, body).text
 
     assert slug(post(other, body)) == "certname-taken"
+    assert slug(post(other, {}, path=CERTIFICATE)) == "node-unknown"
     assert post(other, {"certname": "db.example.com"}).status_code == 201
-    assert post(cloud, {}, path=CERTIFICATE).status_code == 201
-    assert post(cloud, {}, path=CERTIFICATE).headers["Idempotency-Replayed"] == "true"
+    assert slug(post(cloud, {}, path=CERTIFICATE)) == "certificate-exists"
+    assert post(cloud, body).headers["Idempotency-Replayed"] == "true"
 
 
 def test_the_order_of_members_is_no_other_body(cloud: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -234,6 +235,25 @@ def test_old_keys_are_removed_a_few_at_a_time(
         counts.append(count(ledger))
 
     assert counts == [16, 7, 3, 4]
+
+
+def test_many_who_note_at_once_are_in_nobodys_way(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each removes old rows, none of them waits for another or fails."""
+    for number in range(60):
+        reserve(noting(ledger, replace(POST, text=f"old-{number}")), f"n{number}")
+    later(monkeypatch, 24.1)
+
+    def step(number: int) -> None:
+        for turn in range(4):
+            text = f"old-{number * 4 + turn}"
+            reserve(noting(ledger, replace(POST, text=text)), f"m{number}-{turn}")
+
+    results = race(*[partial(step, number) for number in range(8)])
+
+    assert results == [None] * 8
+    assert count(ledger) == 32
 
 
 def test_of_two_with_one_key_one_begins(ledger: SqlLedger) -> None:
