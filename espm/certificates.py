@@ -1,6 +1,6 @@
-"""The use cases of a node's certificate: issue, read, revoke - and settle what went wrong.
+"""The use cases of a node's certificate: issue, read, revoke.
 
-What an interruption leaves behind is settled by :mod:`espm.settling`::
+What an interruption leaves behind is taken back by :mod:`espm.endings`::
 
     order (key noted) -> submit -> sign -> key compared -> record
 """
@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from espm import intents, settling, x509
+from espm import carrying, intents, x509
 from espm.errors import (
     BackendRefused,
     CertificateExists,
@@ -24,10 +24,13 @@ from espm.errors import (
 from espm.model import Certificate, IntentKind, KeyMaker
 
 if TYPE_CHECKING:
-    from espm.model import Certname, Intent, Node, Platform
+    from espm.model import Certname, Intent, Job, Node, Platform
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
+
+#: What a new certificate has to see settled first.
+_CERTIFYING = (IntentKind.ISSUE, IntentKind.REVOKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,12 @@ def issue(
     """
     check_order(order, certname, platform)
     node = ports.ledger.node(platform.name, certname)
-    intents.carry_on_left(node, FINISHERS, ports)
+    carrying.settle_left(node, _CERTIFYING, ports)
     allowed = {"extensions": list(platform.limits.extensions)}
     intent = intents.begin(node, IntentKind.ISSUE, ports, request_id=request_id, payload=allowed)
     with intents.or_else(lambda: ports.ledger.close(intent), intent, ports):
         _refuse_second(node, ports)
-    with intents.or_else(lambda: finish_issue(node, intent, ports), intent, ports):
+    with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
         delivery = obtain(node, intent, order, platform, ports)
         ports.ledger.close(intent)
     return delivery
@@ -107,27 +110,40 @@ def find(platform: Platform, certname: Certname, ports: Ports) -> Certificate:
     return _latest(ports.ledger.node(platform.name, certname), ports)
 
 
-def revoke(platform: Platform, certname: Certname, ports: Ports, *, request_id: str) -> None:
-    """Revoke the node's certificate; returns once the CRL shows it.  Idempotent.
+def revoke(
+    platform: Platform,
+    certname: Certname,
+    ports: Ports,
+    *,
+    request_id: str,
+    patience: float = carrying.PATIENCE,
+) -> Job | None:
+    """Revoke the node's certificate.  Idempotent.
 
+    :param patience: seconds to wait for the end.
+    :returns: None once the CRL shows it; else the job that goes on.
     :raises espm.errors.NodeUnknown: the platform has no such node.
     :raises espm.errors.CertificateUnknown: the node never had a certificate.
-    :raises espm.errors.BackendError: not proved yet; a repeat or the next start carries it on.
+    :raises espm.errors.NodeBusy: a certificate is being issued.
     """
     node = ports.ledger.node(platform.name, certname)
-    intents.carry_on_left(node, FINISHERS, ports)
-    _latest(node, ports)
-    if not ports.ledger.certificates(node):
-        return
-    intent = intents.begin(node, IntentKind.REVOKE, ports, request_id=request_id)
-    with intents.or_leave(intent, ports):
-        finish_revoke(node, intent, ports)
+    intent = carrying.nudge(node, [IntentKind.REVOKE], ports)
+    if intent is None:
+        carrying.settle_left(node, [IntentKind.ISSUE], ports)
+        _latest(node, ports)
+        if not ports.ledger.certificates(node):
+            return None
+        intent = intents.begin(node, IntentKind.REVOKE, ports, request_id=request_id)
+        ports.carrier.carry(node, intent, ports)
+    if ports.carrier.wait(intent, patience, ports):
+        return None
+    return ports.ledger.job(platform.name, intent.ident)
 
 
 def obtain(node: Node, intent: Intent, order: Order, platform: Platform, ports: Ports) -> Delivery:
     """Order, sign and record the certificate of *node* under the open *intent*.
 
-    Whoever calls it settles the node's certificates when it raises.
+    Whoever calls it takes back what it did when it raises.
     """
     if ports.ca.certificate(node.certname) is not None:
         msg = f"the CA holds a certificate for {node.certname} that espm did not order"
@@ -140,22 +156,6 @@ def obtain(node: Node, intent: Intent, order: Order, platform: Platform, ports: 
         ports.ca.submit(node.certname, request.pem)
     certificate = _record(ordered, ports.ca.sign(node.certname), node.certname, platform, ports)
     return Delivery(certificate, bundle, request.private_key)
-
-
-def finish_issue(node: Node, intent: Intent, ports: Ports) -> None:
-    """Carry on an ISSUE that was left: keep what the node can use, settle the rest.
-
-    While the intent is open, the node's certificates are those that it ordered.
-    """
-    for certificate in ports.ledger.certificates(node):
-        settling.keep_or_settle(node.certname, certificate, intent.payload["extensions"], ports)
-    ports.ledger.close(intent)
-
-
-def finish_revoke(node: Node, intent: Intent, ports: Ports) -> None:
-    """Carry on a REVOKE until the CRL shows the node's certificates."""
-    settling.settle_all(node, ports)
-    ports.ledger.close(intent)
 
 
 def _record(
@@ -232,6 +232,3 @@ def _make_room(certname: Certname, ports: Ports, *, replace: bool) -> None:
         )
         raise CsrPending(msg)
     ports.ca.withdraw(certname)
-
-
-FINISHERS = {IntentKind.ISSUE: finish_issue, IntentKind.REVOKE: finish_revoke}

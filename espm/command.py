@@ -18,7 +18,7 @@ from selectors import EVENT_READ, DefaultSelector
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from espm.errors import BackendUnavailable
+from espm.errors import BackendSilent, BackendUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +63,8 @@ def run(
     :param timeout: seconds it may take; then it is killed, and what it did is unknown.
     :param stdin: what it reads; nothing by default.
     :param env: variables to add to the few it gets.
-    :raises espm.errors.BackendUnavailable: it cannot be started, or it was late.
+    :raises espm.errors.BackendUnavailable: it cannot be started.
+    :raises espm.errors.BackendSilent: it was late.
     :raises ValueError: its path is not absolute.
     """
     if not argv[0].startswith("/"):
@@ -181,7 +182,7 @@ def _stop(
     _signal(process, signal.SIGTERM)
     selector.select(GRACE)
     msg = "a program that espm started did not end in time and was stopped"
-    raise BackendUnavailable(msg) from TimeoutError(f"{process.args!r}")
+    raise BackendSilent(msg) from TimeoutError(f"{process.args!r}")
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

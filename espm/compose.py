@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from espm.carrying import AtOnce
 from espm.catalogue.environment_classes import EnvironmentClasses
 from espm.config.spec import backend
 from espm.ports import Ports
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 def build_ports(config: Config, ledger: Ledger) -> Ports:
     """Return everything that the use cases need from outside, as *config* has it.
 
+    What is begun is carried on at once, by whoever began it; the daemon puts its own carrier
+    there.
+
     :raises espm.errors.ConfigError: a backend finds its part of the configuration wrong.
     """
     return Ports(
@@ -29,6 +33,7 @@ def build_ports(config: Config, ledger: Ledger) -> Ports:
         classifier=classifier(config),
         catalogue=class_catalogue(config),
         ca=certificate_authority(config),
+        carrier=AtOnce(),
         reserved=config.reserved,
         check_classes=config.check_classes,
         key_type=config.key_type,

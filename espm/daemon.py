@@ -1,4 +1,4 @@
-"""The daemon: CherryPy's bus in the foreground, our server on it, signals, reload, recovery.
+"""The daemon: CherryPy's bus in the foreground, our server on it, signals, reload.
 
 The composition root of the running process.  CherryPy's bus starts and stops things and writes
 its messages; its autoreloader, its global server and its meaning of SIGHUP (exit) are not used.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cherrypy
@@ -25,7 +26,7 @@ from espm.config.spec import backend
 from espm.errors import BackendUnavailable, EspmError
 from espm.hardening import harden
 from espm.health import Readiness
-from espm.recovery import recover
+from espm.revoker import Revoker
 from espm.server.connections import ServerLimits, build_server
 from espm.server.tls import Adapter, build_context
 from espm.signals import Signals
@@ -67,6 +68,8 @@ class Daemon:
 
     def __init__(self, config: Config, ports: Ports, lock: LedgerLock) -> None:
         self._config = config
+        self._revoker = Revoker(ports)
+        ports = replace(ports, carrier=self._revoker)
         self._ports = ports
         self._keyring = Keyring(config.platforms)
         self._reload_wanted = threading.Event()
@@ -106,10 +109,11 @@ class Daemon:
         engine.subscribe("exit", signals.end)
         engine.start()
         watchdog.start(self._server.stuck)
-        for work in (self._settle, self._reload_when_told):
+        for work in (self._say_troubles, self._reload_when_told, self._revoker.run):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         for name in signals:
             if name != "SIGHUP":
+                self._revoker.end()
                 engine.exit()
                 return
             self._reload_wanted.set()
@@ -141,17 +145,14 @@ class Daemon:
         notify.notify("READY=1")
         cherrypy.engine.log("Reloaded." if done else "Reloaded in part; see above.")
 
-    def _settle(self) -> None:
-        """Carry on what was left, and say what does not work; Puppet may be slow to answer."""
+    def _say_troubles(self) -> None:
+        """Say what does not work at the start; Puppet may be slow to answer."""
         try:
             for part, reason in self._readiness.reasons().items():
                 if reason is not None:
                     logger.warning("%s: %s; run 'espm check'", part, reason)
-            if left := recover(self._ports):
-                logger.warning("%d operations could not be carried on; see above", left)
             reload.say_unknown_classes(self._ports)
         except EspmError as error:
-            # What was left stays left; a repeat or the next start carries it on.
             logger.warning("not everything could be looked at: %s", error)
 
 

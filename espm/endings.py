@@ -1,75 +1,151 @@
-"""How the life of a node ends, or what was begun with it is taken back; each safe to repeat."""
+"""How what was begun is carried on to its end, many at a time; each step safe to repeat.
+
+An ADD and a CHANGE are taken back, for nobody was told that they worked; a REVOKE and a DELETE
+are finished; an ISSUE is finished where the node holds the key, else taken back.  Each has two
+halves, for in between the certificates of all of them are settled together::
+
+    prepare ──> settle (withdraw, revoke, prove, clean) ──> conclude ──> closed
+        │ error               │ error                           │ error
+        └─────────────────────┴─────────────────────────────────┴──> left, to be tried again
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from espm import intents, settling
-from espm.errors import NodeUnknown
-from espm.model import IntentKind, NodeState
+from espm.failfast import FailFast
+from espm.model import Certificate, Intent, IntentKind, Node, NodeState
 
 if TYPE_CHECKING:
-    from espm.model import Certname, Intent, Node, Platform
+    from collections.abc import Callable, Iterable, Sequence
+
     from espm.ports import Ports
 
+log = logging.getLogger(__name__)
 
-def finish_add(node: Node, intent: Intent, ports: Ports) -> None:
-    """Take back an ADD that nobody was told of, wherever it stopped.
 
-    Where the ledger has the node active all the same, its answer was lost.
+class Prepared(NamedTuple):
+    """An intent whose certificates are to be settled.
+
+    :ivar intent: under which it is concluded.
     """
+
+    node: Node
+    intent: Intent
+    certificates: Sequence[Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one kind of intent is carried on."""
+
+    prepare: Callable[[Node, Intent, Ports], Prepared]
+    conclude: Callable[[Node, Intent, Ports], object]
+
+
+def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exception]:
+    """Carry each of *claimed* on to its end; return the error of each that had to be left.
+
+    A CA that falls silent is asked no further: the rest is left at once.
+    """
+    ports = replace(ports, ca=FailFast(ports.ca))
+    errors: list[Exception] = []
+    ready: list[Prepared] = []
+    for node, intent in claimed:
+        with intents.leaving(intent, errors, ports):
+            ready.append(ENDINGS[intent.kind].prepare(node, intent, ports))
+    wanted = [(node.certname, each) for node, _, standing in ready for each in standing]
+    failures = settling.settle(wanted, ports)
+    for node, intent, standing in ready:
+        with intents.leaving(intent, errors, ports):
+            for failure in filter(None, (failures.get(each.ident) for each in standing)):
+                raise failure
+            ENDINGS[intent.kind].conclude(node, intent, ports)
+    return errors
+
+
+def withhold(node: Node, ports: Ports) -> bool:
+    """Withhold the catalogs of a node that is to go; return whether it has certificates to settle.
+
+    Without a certificate nobody can ask for its catalog, so there is nothing to withhold; and a
+    name that turned out to be somebody else's is not withheld from them.
+    """
+    if not ports.ledger.certificates(node):
+        return False
+    ports.classifier.withhold(node)
+    return True
+
+
+def end(node: Node, intent: Intent, ports: Ports) -> None:
+    """End the life of a node that has nothing valid any more: forget it, close the intent."""
+    ports.classifier.forget(node)
+    ports.ledger.bury(intent)
+    log.info("%s %s generation %d", _BURIED[intent.kind], node.certname, node.generation)
+
+
+_BURIED = {IntentKind.DELETE: "deleted", IntentKind.ADD: "took back"}
+
+
+def _prepare_delete(node: Node, intent: Intent, ports: Ports) -> Prepared:
+    withhold(node, ports)
+    return Prepared(node, intent, ports.ledger.certificates(node))
+
+
+def _prepare_add(node: Node, intent: Intent, ports: Ports) -> Prepared:
+    """Condemn the node; where the ledger has it active all the same, its answer was lost."""
     current = ports.ledger.node(node.platform, node.certname)
     if current.state is NodeState.ACTIVE:
         intent = ports.ledger.begin(current, IntentKind.DELETE, request_id="undo")
-        finish_delete(current, intent, ports)
     else:
-        finish_delete(ports.ledger.condemn(intent), intent, ports)
+        current = ports.ledger.condemn(intent)
+    return _prepare_delete(current, intent, ports)
 
 
-def finish_change(node: Node, intent: Intent, ports: Ports) -> None:
-    """Take back a CHANGE that nobody was told of.
+def _prepare_issue(node: Node, intent: Intent, ports: Ports) -> Prepared:
+    """Keep what the node can use; while the intent is open, its certificates are of its order."""
+    allowed = intent.payload["extensions"]
+    standing = [
+        each
+        for each in ports.ledger.certificates(node)
+        if not settling.keep(node.certname, each, allowed, ports)
+    ]
+    return Prepared(node, intent, standing)
+
+
+def _prepare_revoke(node: Node, intent: Intent, ports: Ports) -> Prepared:
+    return Prepared(node, intent, ports.ledger.certificates(node))
+
+
+def _prepare_change(node: Node, intent: Intent, _: Ports) -> Prepared:
+    return Prepared(node, intent, ())
+
+
+def _conclude_change(node: Node, intent: Intent, ports: Ports) -> None:
+    """Take back a CHANGE.
 
     The old classification gets a version beyond the one that may be in force already.  Where
     the ledger has the new one all the same, its answer was lost, and the change stands.
     """
     if ports.ledger.node(node.platform, node.certname).version != node.version:
+        ports.ledger.close(intent)
         return
     restored = replace(node, version=node.version + 2)
     ports.classifier.classify(restored)
     ports.ledger.change(intent, node.classification, restored.version)
 
 
-def finish_delete(node: Node, intent: Intent, ports: Ports) -> None:
-    """End the life of a node: nothing valid, nothing classified, nothing pending.
-
-    Without a certificate nobody can ask for its catalog, so there is nothing to withhold; and a
-    name that turned out to be somebody else's is not withheld from them.
-    """
-    if ports.ledger.certificates(node):
-        ports.classifier.withhold(node)
-        settling.settle_all(node, ports)
-    ports.classifier.forget(node)
-    ports.ledger.bury(intent)
+def _close(node: Node, intent: Intent, ports: Ports) -> None:
+    ports.ledger.close(intent)
+    log.info("carried on: %s of %s", intent.kind, node.certname)
 
 
-def finish_former_life(platform: Platform, certname: Certname, ports: Ports) -> None:
-    """Carry on what was left of the platform's own node of that name; the name may be free then.
-
-    Whether it worked is for the reservation to find out.
-    """
-    try:
-        node = ports.ledger.node(platform.name, certname)
-    except NodeUnknown:
-        return
-    left = ports.ledger.claim_left(node, tuple(_ENDING))
-    intents.carry_on(left, _ENDING, ports)
-
-
-#: What a change has to see settled first; a deletion supersedes whatever is left.
-CHANGING = {IntentKind.CHANGE: finish_change}
-
-#: What ends a life, so that the name can begin another.
-_ENDING = {IntentKind.ADD: finish_add, IntentKind.DELETE: finish_delete}
-
-FINISHERS = {**_ENDING, **CHANGING}
+ENDINGS = {
+    IntentKind.ADD: Ending(_prepare_add, end),
+    IntentKind.CHANGE: Ending(_prepare_change, _conclude_change),
+    IntentKind.ISSUE: Ending(_prepare_issue, _close),
+    IntentKind.REVOKE: Ending(_prepare_revoke, _close),
+    IntentKind.DELETE: Ending(_prepare_delete, end),
+}

@@ -15,6 +15,7 @@
       + NodeUnknown               the platform has no such node
       + CertificateUnknown        the node has no certificate
       + CsrUnknown                the CA holds no CSR of that name
+      + JobUnknown                the platform has no such job
       + Conflict                  the state of the node forbids it now
       |   - CertnameTaken         the name belongs to somebody
       |   - CertificateExists     the node has a certificate already
@@ -28,8 +29,9 @@
       + TooBusy                   too many requests wait for Puppet already
       + BackendError              Puppet, its CA, its ENC or our ledger let us down
       |   - BackendUnavailable    ... and trying again later may help
+      |       - BackendSilent       ... for it did not answer at all
+      |       - RevocationUnproven  ... for the CRL does not show what we ordered
       |   - BackendRefused        ... and trying again will not
-      |   - RevocationUnproven    the CRL does not show a revocation that we ordered
       + ConfigError               the administrator's files are wrong; every fault is named
       |   - GroupsError           ... in the groups file
       + LedgerLocked              another espm works on this ledger
@@ -120,6 +122,10 @@ class CsrUnknown(EspmError):
     """The CA holds no CSR of that name."""
 
 
+class JobUnknown(EspmError):
+    """The platform has no job of that name."""
+
+
 class Conflict(EspmError):
     """The state of the node forbids it now."""
 
@@ -172,12 +178,16 @@ class BackendUnavailable(BackendError):
     """A backend did not answer; trying again later may help."""
 
 
+class BackendSilent(BackendUnavailable):
+    """A backend could not be reached or did not answer in time; the next call will not either."""
+
+
+class RevocationUnproven(BackendUnavailable):
+    """The CRL does not show a revocation that we ordered; it is ordered again."""
+
+
 class BackendRefused(BackendError):
     """A backend said no; trying again will not help."""
-
-
-class RevocationUnproven(BackendError):
-    """The CRL does not show a revocation that we ordered."""
 
 
 class ConfigError(EspmError):

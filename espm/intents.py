@@ -1,36 +1,39 @@
 """The durable intents: what was begun is carried on, by whoever comes next.
 
 An intent is open from before the first outside effect until after the last.  When a step fails,
-it is undone at once; when that fails too, the intent is *left*, and the next request for that
-node or the next start carries it on::
+it is undone; when that fails too, the intent is *left*, and tried again, at longer and longer
+intervals and without end (:mod:`espm.revoker`)::
 
     begin ──> work ──> closed
                 │ error
                 └──> undo ──> closed
                        │ error
-                       └──> left ──> (a repeat, or the next start) ──> closed
+                       └──> left ──> due, or a repeat ──> closed
+                              ^              │ error
+                              └──────────────┘
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from espm.errors import EspmError, NodeBusy, VersionMismatch, causes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from espm.model import Intent, IntentKind, Json, Node
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
 
+#: Seconds before the second attempt, and the most that any has to wait.
+FIRST, LONGEST = 1.0, 60.0
 
-Finish = Callable[["Node", "Intent", "Ports"], None]
-"""Carries one kind of intent on to its end, closing it; safe to repeat."""
+_chance = random.SystemRandom()
 
 
 def begin(
@@ -57,38 +60,18 @@ def begin(
         raise NodeBusy(msg) from error
 
 
-def carry_on(
-    claimed: Iterable[tuple[Node, Intent]], finishers: Mapping[IntentKind, Finish], ports: Ports
-) -> list[Exception]:
-    """Carry on each of *claimed*; return the error of each that had to be left again.
+def backoff(attempts: int) -> float:
+    """Return the seconds until an intent that was left *attempts* times before is due again.
 
-    A bug that one of them meets must not keep the others claimed and waiting.
+    Doubles with each attempt up to :data:`LONGEST`.  Up to half of it is left to chance, so that
+    what failed together does not come back together.
     """
-    errors: list[Exception] = []
-    for node, intent in claimed:
-        try:
-            with or_leave(intent, ports):
-                finishers[intent.kind](node, intent, ports)
-        except Exception as error:  # noqa: BLE001 - a bug stops this one only, and is logged
-            _say("left for later", intent, error)
-            errors.append(error)
-        else:
-            log.info("carried on: %s of %s", intent.kind, node.certname)
-    return errors
-
-
-def carry_on_left(node: Node, finishers: Mapping[IntentKind, Finish], ports: Ports) -> None:
-    """Carry on what is left of *node*, so that a new operation finds it settled.
-
-    :raises espm.errors.EspmError: the first that could not be; try again later.
-    """
-    left = ports.ledger.claim_left(node, tuple(finishers))
-    for error in carry_on(left, finishers, ports):
-        raise error
+    longest = min(LONGEST, FIRST * 2.0 ** min(attempts, 10))
+    return longest * _chance.uniform(0.5, 1.0)
 
 
 @contextmanager
-def or_else(undo: Callable[[], None], intent: Intent, ports: Ports) -> Iterator[None]:
+def or_else(undo: Callable[[], object], intent: Intent, ports: Ports) -> Iterator[None]:
     """Run *undo* when the block raises, and leave *intent* when the undoing fails.
 
     The error of the block is the one that is raised.
@@ -114,10 +97,24 @@ def or_leave(intent: Intent, ports: Ports) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def leaving(intent: Intent, errors: list[Exception], ports: Ports) -> Iterator[None]:
+    """Leave *intent* for later when the block raises, note the error, and go on.
+
+    A bug that one intent meets must not keep others waiting.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - logged, and noted
+        _say("left for later", intent, error)
+        _leave(intent, error, ports)
+        errors.append(error)
+
+
 def _leave(intent: Intent, error: BaseException, ports: Ports) -> None:
     reason = str(error) if isinstance(error, EspmError) else "internal error; see the log of espm"
     try:
-        ports.ledger.leave(intent, reason)
+        ports.ledger.leave(intent, reason, delay=backoff(intent.attempts))
     except EspmError as failure:
         # The ledger notes it with whatever it writes next, or the lease of the claim runs out.
         _say("could not note that it was left", intent, failure)

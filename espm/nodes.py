@@ -8,10 +8,11 @@ back its catalog is withheld before its certificate is revoked.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from espm import certificates, checking, endings, intents, limits
+from espm import carrying, certificates, checking, endings, intents, limits
 from espm.errors import (
     CertnameTaken,
     InvalidCertname,
@@ -19,13 +20,13 @@ from espm.errors import (
     NodeUnknown,
     VersionMismatch,
 )
-from espm.model import IntentKind, Node, NodeState
+from espm.model import HEALING, IntentKind, Node, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from espm.certificates import Delivery, Order
-    from espm.model import Certname, Classification, Platform
+    from espm.model import Certname, Classification, Intent, Job, Platform
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,11 @@ def add_node(
     warnings = checking.check(platform, classification, ports)
     if order is not None:
         certificates.check_order(order, certname, platform)
-    endings.finish_former_life(platform, certname, ports)
+    _settle_former_life(platform, certname, ports)
     node, intent = ports.ledger.reserve(
         certname, platform.name, classification, request_id=request_id
     )
-    with intents.or_else(lambda: endings.finish_add(node, intent, ports), intent, ports):
+    with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
         _refuse_known(certname, ports)
         ports.classifier.classify(node)
         delivery = None
@@ -98,13 +99,13 @@ def change_node(
     _match(node, if_match)
     limits.permit(platform, certname, classification)
     warnings = checking.check(platform, classification, ports)
-    intents.carry_on_left(node, endings.CHANGING, ports)
+    carrying.settle_left(node, [IntentKind.CHANGE], ports)
     node = ports.ledger.node(platform.name, certname)
     _match(node, if_match)
     change, exact = IntentKind.CHANGE, bool(if_match)
     intent = intents.begin(node, change, ports, request_id=request_id, exact=exact)
     wanted = replace(node, classification=classification, version=node.version + 1)
-    with intents.or_else(lambda: endings.finish_change(node, intent, ports), intent, ports):
+    with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
         ports.classifier.classify(wanted)
         changed = ports.ledger.change(intent, classification, wanted.version)
     log.info("changed %s to version %d", certname, changed.version)
@@ -138,33 +139,56 @@ def delete_node(
     *,
     if_match: Sequence[str] = (),
     request_id: str,
-) -> None:
+    patience: float = carrying.PATIENCE,
+) -> Job | None:
     """Retire a node: withhold its catalogs, revoke its certificate, forget it.
 
-    Returns once the CRL shows the certificate.  Idempotent, also when the node is gone by an
-    earlier call of the same platform.
+    Idempotent, also when the node is gone by an earlier call of the same platform.
 
+    :param patience: seconds to wait for the end.
+    :returns: None once the CRL shows the certificate; else the job that goes on, the catalogs
+        withheld.
     :raises espm.errors.NodeUnknown: the platform never had such a node, or it was never added.
     :raises espm.errors.VersionMismatch: the node has another entity tag.
     :raises espm.errors.NodeBusy: another operation on it is under way.
-    :raises espm.errors.BackendError: the node stays in deleting, its catalogs withheld; a
-        repeat or the next start carries it on.
+    :raises espm.errors.BackendError: ENC or ledger are away; what was begun is carried on.
     """
     node = _not_yet_deleted(platform, certname, ports)
     if node is None:
-        return
+        return None
     _match(node, if_match)
-    delete, exact = IntentKind.DELETE, bool(if_match)
+    exact = bool(if_match)
     try:
-        intent = intents.begin(node, delete, ports, request_id=request_id, exact=exact)
+        intent = _begin_deletion(node, ports, request_id=request_id, exact=exact)
     except NodeBusy:
         # Another deletion may have been quicker.
-        if _not_yet_deleted(platform, certname, ports) is None:
-            return
-        raise
+        node = _not_yet_deleted(platform, certname, ports)
+        if node is None:
+            return None
+        if node.state is not NodeState.DELETING:
+            raise
+        intent = carrying.nudge(node, _DELETIONS, ports)
+    if intent is None or ports.carrier.wait(intent, patience, ports):
+        return None
+    return ports.ledger.job(platform.name, intent.ident)
+
+
+#: What ends the life of a node.
+_DELETIONS = (IntentKind.DELETE, IntentKind.ADD)
+
+
+def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -> Intent | None:
+    """Begin to delete a node, or go on with it; return the intent if that outlasts this call."""
+    if node.state is NodeState.DELETING:
+        return carrying.nudge(node, _DELETIONS, ports)
+    delete = IntentKind.DELETE
+    intent = intents.begin(node, delete, ports, request_id=request_id, exact=exact)
     with intents.or_leave(intent, ports):
-        endings.finish_delete(node, intent, ports)
-    log.info("deleted %s generation %d", certname, node.generation)
+        if not endings.withhold(node, ports):
+            endings.end(node, intent, ports)
+            return None
+    ports.carrier.carry(node, intent, ports)
+    return intent
 
 
 def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> Node | None:
@@ -180,8 +204,17 @@ def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> No
         raise
 
 
+def _settle_former_life(platform: Platform, certname: Certname, ports: Ports) -> None:
+    """Carry on what was left of the platform's own node of that name; the name may be free then.
+
+    Whether it worked is for the reservation to find out.
+    """
+    with suppress(NodeUnknown):
+        carrying.nudge(ports.ledger.node(platform.name, certname), _DELETIONS, ports)
+
+
 def _refuse_reserved(certname: Certname, ports: Ports) -> None:
-    if certname in ports.reserved:
+    if certname in ports.reserved or certname.startswith(HEALING):
         msg = f"'{certname}' is the name of a Puppet server or of espm and never a node's"
         raise InvalidCertname(msg)
 

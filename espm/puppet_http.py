@@ -16,7 +16,7 @@ import requests
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from espm.deadline import DeadlineAdapter, left, within
-from espm.errors import BackendRefused, BackendUnavailable, ConfigError
+from espm.errors import BackendRefused, BackendSilent, BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -105,7 +105,8 @@ class PuppetHttp:
         :param accept: the statuses that are answers; others raise.
         :param json: a value to send as JSON; *body* are bytes to send as they are.
         :param timeout: seconds for the call as a whole; by default the configured ones.
-        :raises espm.errors.BackendUnavailable: no connection, no answer in time, or a 5xx.
+        :raises espm.errors.BackendSilent: no connection, or no answer in time.
+        :raises espm.errors.BackendUnavailable: a 5xx, or an answer that can't be read.
         :raises espm.errors.BackendRefused: any other status that is not in *accept*.
         """
         request = requests.Request(
@@ -164,18 +165,18 @@ def _translated() -> Iterator[None]:
             "no trusted connection to Puppet's server: its certificate does not fit its name and "
             "[puppet] ca_file, or it refuses espm's own"
         )
-        raise BackendUnavailable(msg) from exc
+        raise BackendSilent(msg) from exc
     except (requests.Timeout, TimeoutError) as exc:
         msg = "Puppet's server did not answer in time"
-        raise BackendUnavailable(msg) from exc
+        raise BackendSilent(msg) from exc
     except requests.ConnectionError as exc:
         late = bool(exc.args) and isinstance(exc.args[0], ReadTimeoutError)
         trouble = "did not answer in time" if late else "could not be reached, or it broke off"
         msg = f"Puppet's server {trouble}"
-        raise BackendUnavailable(msg) from exc
+        raise BackendSilent(msg) from exc
     except (requests.RequestException, OSError) as exc:
         msg = "the call to Puppet's server failed; espm's log says why"
-        raise BackendUnavailable(msg) from exc
+        raise BackendSilent(msg) from exc
 
 
 def _accepted(call: str, reply: Reply, accept: Collection[int]) -> Reply:

@@ -1,92 +1,154 @@
-"""Leaving nothing valid behind: how a certificate that must not be is taken out of the world.
+"""Leaving nothing valid behind: how certificates that must not be are taken out of the world.
 
 Whatever orders certificates can be killed anywhere.  The public key is in the ledger before the
 CA hears of it, so ours can always be told from a stranger's, and nothing that is not ours by key
 is ever revoked or cleaned::
 
-    our CSR waits?   -> withdrawn, so that nothing can be signed behind our back
-    ours at the CA?  -> revoke -> seen in the CRL -> clean -> revoked
-    never signed?    -> void
+    our CSR waits?    -> withdrawn, so that nothing can be signed behind our back
+    never signed?     -> void
+    ours at the CA?   -> revoke, all of them at once
+                      -> seen in the CRL, read once for all;  missing? -> healed, read again
+                      -> clean -> revoked
+
+What fails for one certificate does not stop the others.  Only one thread may be in here: Puppet
+Server loses revocations that are ordered side by side.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from espm import x509
-from espm.errors import BackendRefused, CertnameTaken, RevocationUnproven
-from espm.model import Certificate, CertificateState, KeyMaker
+from espm.errors import BackendError, BackendRefused, BackendSilent, CertnameTaken, causes
+from espm.model import Certificate, CertificateState, Certname, Issued, KeyMaker
+from espm.proving import Case, Failures, noting, prove
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from espm.model import Certname, Issued, Node
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
 
+Named = tuple[Certname, Certificate]
+"""A certificate of the ledger, and the certname of the node whose it is."""
 
-def settle_all(node: Node, ports: Ports) -> None:
-    """Leave nothing of the node's certificates valid at the CA.  Idempotent.
 
-    :raises espm.errors.RevocationUnproven: the CRL does not show one that was revoked.
+def settle(wanted: Iterable[Named], ports: Ports) -> Failures:
+    """Leave none of *wanted* valid at the CA.  Idempotent.
+
+    :returns: what is not settled yet, and why; the rest is void or revoked, and proved.
     """
-    for certificate in ports.ledger.certificates(node):
-        _settle(node.certname, certificate, ports)
+    failures: Failures = {}
+    cases: list[Case] = []
+    for certname, certificate in wanted:
+        with noting(failures, [certificate]):
+            cases += _look(certname, certificate, ports)
+    # A certificate that was renewed is found from the row of either.
+    cases = list({case.certificate.ident: case for case in cases}.values())
+    held = [case for case in cases if case.held]
+    with noting(failures, [case.certificate for case in held]):
+        if _revoke(held, ports, failures):
+            cases = [replace(case, held=False) for case in cases]
+    cases = [case for case in cases if case.certificate.ident not in failures]
+    for case in prove(cases, ports, failures):
+        with noting(failures, [case.certificate]):
+            _clean(case, ports)
+    return failures
 
 
-def keep_or_settle(
-    certname: Certname, certificate: Certificate, extensions: Sequence[str], ports: Ports
-) -> None:
-    """Keep a certificate whose key the node holds; settle one whose key went with our answer.
+def keep(
+    certname: Certname, certificate: Certificate, allowed: Sequence[str], ports: Ports
+) -> bool:
+    """Return whether a certificate can stay: the node holds the key, and it is as asked for.
 
-    :param extensions: what the platform may ask for; a certificate with more is settled, too.
+    One that was never signed becomes void, and stays as such.
+
+    :param allowed: the extensions that the platform may ask for.
     """
-    certificate, _ = _look(certname, certificate, ports)
+    certificate, _ = _found(certname, certificate, ports)
     if certificate.issued is None:
         ports.ledger.mark(certificate, CertificateState.VOID)
-    elif certificate.key_maker is KeyMaker.ESPM or not _as_asked(
-        certificate.issued, certname, extensions
-    ):
-        _settle(certname, certificate, ports)
-
-
-def _as_asked(issued: Issued, certname: Certname, extensions: Sequence[str]) -> bool:
+        return True
+    if certificate.key_maker is KeyMaker.ESPM:
+        return False
     try:
-        x509.check_issued(issued.pem.encode(), certname, extensions)
+        x509.check_issued(certificate.issued.pem.encode(), certname, allowed)
     except BackendRefused:
         return False
     return True
 
 
-def _settle(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    certificate, held = _look(certname, certificate, ports)
+def turned_up(certname: Certname, void: Certificate, ports: Ports) -> list[Named]:
+    """Return what the CA signed after all for the key of an order that was found void.
+
+    A CA that hung may do late what it was told before.  A CSR of ours that waits is withdrawn.
+    """
+    _withdraw(certname, void, ports)
+    held = _ours(certname, void, ports)
+    return [] if held is None else [(certname, ports.ledger.adopt(void, held))]
+
+
+def _look(certname: Certname, certificate: Certificate, ports: Ports) -> list[Case]:
+    """Return what is to be revoked of a certificate; more than one where it was renewed."""
+    certificate, held = _found(certname, certificate, ports)
     known = certificate.issued
     if known is None:
         ports.ledger.mark(certificate, CertificateState.VOID)
-        return
+        return []
+    renewed = held is not None and held.serial != known.serial
     certificate = ports.ledger.mark(certificate, CertificateState.REVOKING)
-    if held is not None:
-        ports.ca.revoke(certname)
-        _prove(certname, held, ports)
-    # The CA may hold another certificate of the same key by now, renewed or signed again.
-    if held is None or held.serial != known.serial:
-        _prove(certname, known, ports)
+    cases = [Case(certname, certificate, known, held=held is not None and not renewed)]
+    if held is not None and renewed:
+        cases.append(Case(certname, ports.ledger.adopt(certificate, held), held, held=True))
+    return cases
+
+
+def _revoke(held: Sequence[Case], ports: Ports, failures: Failures) -> bool:
+    """Order the certificates that the CA holds revoked; return whether it removed them, too."""
+    names = list(dict.fromkeys(case.certname for case in held))
+    # A single name gains nothing by clean, which loses revocations.
+    if len(names) > 1 and ports.ca.can_clean() and _succeeds(ports.ca.clean_all, names):
+        return True
+    if names and not _succeeds(ports.ca.revoke, names):
+        for case in held:
+            with noting(failures, [case.certificate]):
+                ports.ca.revoke([case.certname])
+    return False
+
+
+def _succeeds(order: Callable[[Sequence[Certname]], None], names: Sequence[Certname]) -> bool:
+    """Give an order for many names; return whether it was carried out for all of them."""
+    try:
+        order(names)
+    except BackendSilent:
+        raise
+    except BackendError as error:
+        log.warning("%d revocations at once failed: %s", len(names), causes(error))
+        return False
+    return True
+
+
+def _clean(case: Case, ports: Ports) -> None:
+    """Free the name of a certificate that was seen in the CRL."""
     # Looked at again, for what somebody signed by hand meanwhile is not ours to clean.
-    if held is not None and _ours(certname, certificate, ports) == held:
-        ports.ca.clean(certname)
-    ports.ledger.mark(certificate, CertificateState.REVOKED)
+    if case.held and _ours(case.certname, case.certificate, ports) == case.issued:
+        ports.ca.clean(case.certname)
+    ports.ledger.mark(case.certificate, CertificateState.REVOKED)
+    log.info("revoked %s serial %x, seen in the CRL", case.certname, case.issued.serial)
 
 
-def _look(
+def _found(
     certname: Certname, certificate: Certificate, ports: Ports
 ) -> tuple[Certificate, Issued | None]:
     """Return the certificate as the ledger should know it, and what the CA holds of its key.
 
     Our CSR goes first: once it is away and no certificate is there, nothing of ours can be
-    signed any more, not even by a call of ours that the CA was slow to hear.
+    signed any more, but by a call of ours that the CA has heard and not yet done
+    (:mod:`espm.vigil`).
     """
     if certificate.state is CertificateState.ORDERED:
         _withdraw(certname, certificate, ports)
@@ -114,13 +176,3 @@ def _withdraw(certname: Certname, certificate: Certificate, ports: Ports) -> Non
         # That it was signed meanwhile is no error: it is found and revoked as a certificate.
         with suppress(CertnameTaken):
             ports.ca.withdraw(certname)
-
-
-def _prove(certname: Certname, issued: Issued, ports: Ports) -> None:
-    if not x509.revoked(ports.ca.crl(), issued.pem.encode(), ports.ca.bundle()):
-        msg = (
-            f"the CRL does not show the certificate of {certname} with serial {issued.serial:X} "
-            "as revoked; it stays on espm's list until it does"
-        )
-        raise RevocationUnproven(msg)
-    log.info("revoked %s serial %x, seen in the CRL", certname, issued.serial)

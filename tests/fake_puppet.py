@@ -131,9 +131,12 @@ def _submit(puppet: FakePuppet, name: str, body: bytes) -> tuple[int, bytes]:
 
 
 def _wish(puppet: FakePuppet, name: str, body: bytes) -> tuple[int, bytes]:
-    do = {"signed": puppet.ca.sign, "revoked": puppet.ca.revoke}
+    certname = Certname(name)
     try:
-        do[json.loads(body)["desired_state"]](Certname(name))
+        if json.loads(body)["desired_state"] == "signed":
+            puppet.ca.sign(certname)
+        else:
+            puppet.ca.revoke([certname])
     except EspmError:
         return 409, b"no such request"
     return 204, b""

@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID
 from espm.errors import CertnameTaken, CsrPending, CsrUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from espm.model import Certname
+    from espm.model import Certname, Issued
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +32,7 @@ def _faulty(method: Callable[P, R]) -> Callable[P, R]:
         ca: Any = args[0]
         name = method.__name__
         with ca.lock:
-            ca.calls.append((name, *args[1:2]))
+            ca.calls.append((name, *map(_shown, args[1:2])))
             if name in ca.fail_before:
                 raise ca.fail_before[name]
             result = method(*args, **kwargs)
@@ -43,11 +43,17 @@ def _faulty(method: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+def _shown(argument: Any) -> str:
+    """Return a certname as it is, and several joined by commas."""
+    return argument if isinstance(argument, str) else ",".join(argument)
+
+
 class FakeCa:
     """A CA in memory with real certificates; see :class:`espm.ports.CertificateAuthority`.
 
     :ivar autosign: whether a CSR is signed as soon as it is handed in.
     :ivar loses_revocations: whether the CRL lacks what is revoked from now on.
+    :ivar heals: whether many names are cleaned at once, and lost revocations can be healed.
     :ivar fail_before: by name of a method, the error it raises instead of doing anything.
     :ivar fail_after: likewise, the error it raises once it has done everything.
     :ivar calls: name and certname of each call so far.
@@ -56,6 +62,7 @@ class FakeCa:
     def __init__(self) -> None:
         self.autosign = False
         self.loses_revocations = False
+        self.heals = False
         self.fail_before: dict[str, Exception] = {}
         self.fail_after: dict[str, Exception] = {}
         self.calls: list[tuple[str, ...]] = []
@@ -113,17 +120,43 @@ class FakeCa:
         self.requests.pop(certname, None)
 
     @_faulty
-    def revoke(self, certname: Certname) -> None:
-        """Revoke the certificate of *certname*, if any."""
-        if certname in self.issued and not self.loses_revocations:
-            pem = self.issued[certname]
-            self.revoked.add(x509.load_pem_x509_certificate(pem).serial_number)
+    def revoke(self, certnames: Sequence[Certname]) -> None:
+        """Revoke the certificates of *certnames*, where there are some."""
+        for certname in certnames:
+            if certname in self.issued:
+                self._revoke(self.issued[certname])
 
     @_faulty
     def clean(self, certname: Certname) -> None:
         """Remove certificate and CSR of *certname*."""
         self.requests.pop(certname, None)
         self.issued.pop(certname, None)
+
+    @_faulty
+    def can_clean(self) -> bool:
+        """Return whether a test wants it."""
+        return self.heals
+
+    @_faulty
+    def clean_all(self, certnames: Sequence[Certname]) -> None:
+        """Revoke the certificates of *certnames*, or lose that, and remove them."""
+        for certname in certnames:
+            if certname in self.issued:
+                self._revoke(self.issued.pop(certname))
+
+    @_faulty
+    def can_heal(self) -> bool:
+        """Return whether a test wants it."""
+        return self.heals
+
+    @_faulty
+    def heal(self, certname: Certname, issued: Issued) -> None:
+        """Revoke a certificate by its serial."""
+        self.revoked.add(issued.serial)
+
+    def _revoke(self, pem: bytes) -> None:
+        if not self.loses_revocations:
+            self.revoked.add(x509.load_pem_x509_certificate(pem).serial_number)
 
     @_faulty
     def crl(self) -> bytes:

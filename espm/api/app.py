@@ -12,14 +12,14 @@ import re
 import sys
 import time
 import uuid
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import cherrypy
 
 from espm import log as logs
-from espm.api import problem, routes
+from espm.api import prefer, problem, routes
 from espm.api.idempotency import Idempotency
 from espm.api.message import Answer, Request, encoded, entity_tags
 from espm.api.parsing import check_query, read_json
@@ -116,9 +116,18 @@ class Application:
             body=lambda: read_json(headers, incoming.rfile, self._body_limit),
             caller=incoming.espm_caller,
         )
-        with self._gate.waiting() if route.waits else nullcontext():
-            answer = self._idempotency.answer(route, self._handlers, request)
-            return _render(answer, headers)
+        return _render(self._answer(route, request), headers)
+
+    def _answer(self, route: routes.Route, request: Request) -> Answer:
+        """Have the handler answer, within what may wait for Puppet."""
+        if route.waits is routes.Waits.MUST:
+            with self._gate.waiting():
+                return self._idempotency.answer(route, self._handlers, request)
+        if route.waits is routes.Waits.MAY:
+            with self._gate.if_room() as room:
+                seconds = prefer.patience(request.headers.get("prefer", "")) if room else 0.0
+                return route.handler(self._handlers, replace(request, patience=seconds))
+        return route.handler(self._handlers, request)
 
     def _route(
         self, incoming: Any, environ: Mapping[str, Any]

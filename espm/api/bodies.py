@@ -123,8 +123,8 @@ def node_body(node: Node) -> Json:
         "groups": list(said.groups),
         "classes": said.classes,
         "parameters": said.parameters,
-        "created": _time(node.created),
-        "updated": _time(node.updated),
+        "created": time(node.created),
+        "updated": time(node.updated),
     }
 
 
@@ -145,8 +145,8 @@ def certificate_body(certname: str, certificate: Certificate) -> Json:
         body |= {
             "serial": f"{issued.serial:X}",
             "fingerprint": issued.fingerprint,
-            "not_before": _time(issued.not_before),
-            "not_after": _time(issued.not_after),
+            "not_before": time(issued.not_before),
+            "not_after": time(issued.not_after),
             "certificate": issued.pem,
         }
     return body
@@ -161,7 +161,8 @@ def delivery_body(node: Node, delivery: Delivery) -> Json:
     return body
 
 
-def _time(when: datetime) -> str:
+def time(when: datetime) -> str:
+    """Return a moment as the API writes it."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -35,3 +35,13 @@ class Gate:
             yield
         finally:
             self._places.release()
+
+    @contextmanager
+    def if_room(self) -> Iterator[bool]:
+        """Hold a place for the block if there is one, and say whether."""
+        got = self._places.acquire(blocking=False)
+        try:
+            yield got
+        finally:
+            if got:
+                self._places.release()

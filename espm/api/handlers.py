@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import espm
 from espm import certificates, limits, nodes
-from espm.api import bodies, created, kinds, paging, problem
+from espm.api import bodies, created, jobs, kinds, paging, problem
 from espm.api.faults import PathUnknown
 from espm.api.message import Answer
 from espm.errors import InvalidCertname, NodeUnknown
@@ -119,14 +119,15 @@ class Handlers:
 
     def delete_node(self, request: Request) -> Answer:
         """DELETE /v1/nodes/NAME."""
-        nodes.delete_node(
+        job = nodes.delete_node(
             request.platform,
             _name(request),
             self.ports,
             if_match=request.if_match,
             request_id=request.request_id,
+            patience=request.patience,
         )
-        return Answer(204)
+        return Answer(204) if job is None else jobs.accepted(job)
 
     def issue(self, request: Request) -> Answer:
         """POST /v1/nodes/NAME/certificate."""
@@ -149,10 +150,19 @@ class Handlers:
 
     def revoke(self, request: Request) -> Answer:
         """DELETE /v1/nodes/NAME/certificate."""
-        certificates.revoke(
-            request.platform, _name(request), self.ports, request_id=request.request_id
+        job = certificates.revoke(
+            request.platform,
+            _name(request),
+            self.ports,
+            request_id=request.request_id,
+            patience=request.patience,
         )
-        return Answer(204)
+        return Answer(204) if job is None else jobs.accepted(job)
+
+    def get_job(self, request: Request) -> Answer:
+        """GET /v1/jobs/ID."""
+        job = self.ports.ledger.job(request.platform.name, request.path["ident"])
+        return Answer(body=jobs.job_body(job))
 
     def ca(self, _: Request) -> Answer:
         """GET /v1/ca."""

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from espm import intents, recovery
+from espm import carrying
 from espm.api import created
 from espm.api.delivered import Delivered
 from espm.api.message import Answer, encoded
@@ -153,8 +153,7 @@ def _settled(key: ReplayKey, digest: str, ports: Ports) -> Replay | None:
     """Return what became of the request before; what was left of it is carried on first.
 
     :raises espm.errors.IdempotencyConflict: it had another body, and left something.
-    :raises espm.errors.IdempotencyBusy: somebody carries it on just now.
-    :raises espm.errors.EspmError: it can't be carried on now.
+    :raises espm.errors.IdempotencyBusy: it is being carried on, and that takes long.
     """
     former = ports.ledger.replay(key)
     if former is None or former.fate is Fate.NOTHING:
@@ -162,8 +161,9 @@ def _settled(key: ReplayKey, digest: str, ports: Ports) -> Replay | None:
     _compare(former.digest, digest)
     if former.fate is not Fate.OPEN:
         return former
-    finisher = {former.kind: recovery.FINISHERS[former.kind]}
-    intents.carry_on_left(former.node, finisher, ports)
+    intent = carrying.nudge(former.node, [former.kind], ports)
+    if intent is not None:
+        ports.carrier.wait(intent, carrying.PATIENCE, ports)
     former = ports.ledger.replay(key)
     if former is not None and former.fate is Fate.OPEN:
         raise _busy()

@@ -92,6 +92,13 @@ PROBLEMS: dict[type[errors.EspmError], Problem] = {
         "The CA holds no CSR of that name that could be signed.",
         "Have the agent submit it (puppet ssl submit_request), then repeat the request.",
     ),
+    errors.JobUnknown: Problem(
+        "job-unknown",
+        HTTPStatus.NOT_FOUND,
+        "No such job",
+        "The platform has no job of that name.",
+        "Take the path from 'Location' of the answer 202 that named the job.",
+    ),
     errors.CertnameTaken: Problem(
         "certname-taken",
         HTTPStatus.CONFLICT,
@@ -158,14 +165,6 @@ PROBLEMS: dict[type[errors.EspmError], Problem] = {
         "Puppet refused",
         "A part that espm needs said no. Trying again will not help before somebody acts.",
         "Have the administrator run 'espm check' on the Puppet server; it names the remedy.",
-    ),
-    errors.RevocationUnproven: Problem(
-        "revocation-unproven",
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "Revocation not proved yet",
-        "The certificate was ordered revoked, but the CRL does not show it. The node stays in "
-        "'deleting', its catalogs withheld.",
-        "Repeat the DELETE later; have the administrator look at the log if it stays so.",
     ),
 }
 

@@ -22,6 +22,7 @@ class Request:
     :ivar path: the parts of the path that the route names.
     :ivar headers: by lower-case name.
     :ivar body: reads and parses the JSON body when it is called.
+    :ivar patience: seconds that the answer may wait for the end of what is asked for.
     """
 
     request_id: str
@@ -30,6 +31,7 @@ class Request:
     headers: Mapping[str, str]
     body: Callable[[], Json]
     caller: Platform | None = None
+    patience: float = 0.0
 
     @property
     def platform(self) -> Platform:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from espm.api import paging
@@ -16,13 +17,24 @@ if TYPE_CHECKING:
     from espm.api.message import Answer, Request
 
 
+class Waits(Enum):
+    """Whether answering a request may wait for Puppet.
+
+    ``NEVER``; ``MUST``, and is refused when too many do; ``MAY``, and is answered before the end
+    when too many do.
+    """
+
+    NEVER = "never"
+    MUST = "must"
+    MAY = "may"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One request of the API.
 
     :ivar path: with ``{name}`` for a segment that varies.
     :ivar open: whether anybody may call it.
-    :ivar waits: whether answering it may wait for Puppet.
     :ivar keyed: whether an ``Idempotency-Key`` counts.
     :ivar query: the parameters that its query may have.
     """
@@ -31,7 +43,7 @@ class Route:
     path: str
     handler: Callable[[Handlers, Request], Answer]
     open: bool = False
-    waits: bool = False
+    waits: Waits = Waits.NEVER
     keyed: bool = False
     query: tuple[str, ...] = ()
 
@@ -39,17 +51,18 @@ class Route:
 ROUTES = (
     Route("GET", "/v1/whoami", Handlers.whoami),
     Route("GET", "/v1/groups", Handlers.groups),
-    Route("GET", "/v1/classes", Handlers.classes, waits=True, query=("environment",)),
+    Route("GET", "/v1/classes", Handlers.classes, waits=Waits.MUST, query=("environment",)),
     Route("GET", "/v1/nodes", Handlers.list_nodes, query=paging.QUERY),
-    Route("POST", "/v1/nodes", Handlers.add_node, waits=True, keyed=True),
+    Route("POST", "/v1/nodes", Handlers.add_node, waits=Waits.MUST, keyed=True),
     Route("GET", "/v1/nodes/{certname}", Handlers.get_node),
-    Route("PUT", "/v1/nodes/{certname}", Handlers.put_node, waits=True),
-    Route("DELETE", "/v1/nodes/{certname}", Handlers.delete_node, waits=True),
+    Route("PUT", "/v1/nodes/{certname}", Handlers.put_node, waits=Waits.MUST),
+    Route("DELETE", "/v1/nodes/{certname}", Handlers.delete_node, waits=Waits.MAY),
     Route("GET", "/v1/nodes/{certname}/certificate", Handlers.get_certificate),
-    Route("POST", "/v1/nodes/{certname}/certificate", Handlers.issue, waits=True, keyed=True),
-    Route("DELETE", "/v1/nodes/{certname}/certificate", Handlers.revoke, waits=True),
-    Route("GET", "/v1/ca", Handlers.ca, waits=True),
-    Route("GET", "/v1/crl", Handlers.crl, waits=True),
+    Route("POST", "/v1/nodes/{certname}/certificate", Handlers.issue, waits=Waits.MUST, keyed=True),
+    Route("DELETE", "/v1/nodes/{certname}/certificate", Handlers.revoke, waits=Waits.MAY),
+    Route("GET", "/v1/jobs/{ident}", Handlers.get_job),
+    Route("GET", "/v1/ca", Handlers.ca, waits=Waits.MUST),
+    Route("GET", "/v1/crl", Handlers.crl, waits=Waits.MUST),
     Route("GET", "/healthz", Handlers.healthz, open=True),
     Route("GET", "/readyz", Handlers.readyz, open=True),
     Route("GET", "/problems/{slug}", Handlers.problem, open=True),

@@ -23,9 +23,9 @@ from espm.errors import (
 from espm.puppet_http import PuppetHttp, UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from espm.model import Certname, PuppetAccess
+    from espm.model import Certname, Issued, PuppetAccess
 
 API = "/puppet-ca/v1"
 
@@ -108,6 +108,24 @@ class AgentHttp:
         pem = self.http.call("GET", f"{API}/certificate/ca", accept=(200,)).body
         x509.certificates(pem)
         return pem
+
+    def can_clean(self) -> bool:
+        """Return False: not without further rights."""
+        return False
+
+    def clean_all(self, certnames: Sequence[Certname]) -> None:
+        """Refuse: certificates are removed one by one."""
+        msg = f"this way to the CA does not clean {len(certnames)} names at once"
+        raise BackendRefused(msg)
+
+    def can_heal(self) -> bool:
+        """Return False: not without the CA's directory."""
+        return False
+
+    def heal(self, certname: Certname, _: Issued) -> None:
+        """Refuse: what the CA has lost stays lost."""
+        msg = f"this way to the CA can't make good a lost revocation of {certname}"
+        raise BackendRefused(msg)
 
     def _served_crl(self) -> bytes:
         return self.http.call("GET", f"{API}/certificate_revocation_list/ca", accept=(200,)).body

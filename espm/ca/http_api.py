@@ -1,42 +1,97 @@
 """The CA by its HTTP API, as far as auth.conf gives espm's own certificate the right.
 
-Names are revoked and cleaned one by one by ``certificate_status``: unlike ``clean``, it loses no
-revocation under load (Puppet Server locks it), and an auth.conf rule can narrow it by name.
+Names are revoked and cleaned one by one by ``certificate_status``, which loses no revocation under
+load (Puppet Server locks it) and which an auth.conf rule can narrow by name; or, with
+``ca_scope = full``, many at once by ``clean``, which costs as much as one but does lose them.  So
+that is used only where a loss can be healed: where espm can write into the CA's directory of
+signed certificates, which is tried before.
 """
 
 from __future__ import annotations
 
+import logging
+import re
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espm.ca.agent_http import API, CAN, AgentHttp, http_and_crl
-from espm.errors import BackendRefused, BackendUnavailable, CsrUnknown
+from espm.ca.signed import Signed
+from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown, causes
 from espm.puppet_http import Reply, UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from espm.model import Certname, PuppetAccess
+    from espm.model import Certname, Issued, PuppetAccess
     from espm.ports import CertificateAuthority
+    from espm.puppet_http import PuppetHttp
 
 __all__ = ["CAN", "SPEC", "HttpApi", "connect"]
 
-#: This backend has no keys of its own.
-SPEC = ""
+SPEC = """
+# What auth.conf lets espm do at the CA: prefix (certificate_status, name by name) or full (also
+# clean, many names at once, where [ca] signed_dir allows espm to make lost revocations good).
+ca_scope = option("prefix", "full", default="prefix")
+"""
+
+#: The first versions that have ``clean`` (reference facts on the CA, 2.1), by their first number.
+_CLEAN_SINCE = {5: (5, 3, 15), 6: (6, 14, 0)}
+
+#: From here on a certificate is revoked by the inventory when its file is gone.
+_BY_INVENTORY = (8, 2, 2)
+
+#: A clean of many names writes a long CRL once; it takes longer than a single call.
+_CLEAN_SECONDS = 300.0
+
+#: How long it counts that healing was possible when it was tried.
+_TRIED_SECONDS = 300.0
+
+log = logging.getLogger(__name__)
 
 
 def connect(options: Mapping[str, Any], access: PuppetAccess) -> CertificateAuthority:
     """Return the CA behind ``access.ca_url``.  Nothing is connected to yet.
 
-    :param options: the keys of ``[ca]``.
+    :param options: the keys of ``[ca]`` and ``[http_api]``.
     :raises espm.errors.ConfigError: they do not fit the CA.
     """
-    return HttpApi(*http_and_crl(options, access))
+    http, crl_file = http_and_crl(options, access)
+    signed = options.get("signed_dir")
+    return HttpApi(
+        http,
+        crl_file,
+        signed=Signed(Path(signed)) if signed else None,
+        certificate=Path(access.certificate),
+        full=options.get("ca_scope") == "full",
+    )
 
 
 class HttpApi(AgentHttp):
-    """The CA by its HTTP API; see :class:`espm.ports.CertificateAuthority`."""
+    """The CA by its HTTP API; see :class:`espm.ports.CertificateAuthority` and ``Healing``.
 
-    _may_sign = False
+    :param signed: the CA's directory of signed certificates, if it may be written.
+    :param certificate: espm's own at this CA, to try the directory with.
+    :param full: whether auth.conf allows ``clean``.
+    """
+
+    def __init__(
+        self,
+        http: PuppetHttp,
+        crl_file: Path | None = None,
+        *,
+        signed: Signed | None = None,
+        certificate: Path | None = None,
+        full: bool = False,
+    ) -> None:
+        super().__init__(http, crl_file)
+        self._signed = signed
+        self._certificate = certificate
+        self._full = full
+        self._may_sign = False
+        self._tried = float("-inf")
+        if signed is not None:
+            signed.sweep()
 
     def check_rights(self, certname: Certname) -> None:
         """Return when auth.conf lets us sign *certname*; it is asked until it was seen once."""
@@ -64,16 +119,64 @@ class HttpApi(AgentHttp):
         self.refuse_signed(certname)
         self.clean(certname)
 
-    def revoke(self, certname: Certname) -> None:
-        """Revoke the certificate the CA holds for *certname*; the file stays."""
+    def revoke(self, certnames: Sequence[Certname]) -> None:
+        """Revoke the certificates the CA holds for *certnames*; the files stay."""
         # Servers from 8.2.2 on look into the inventory when there is no file, and fail with 500
         # when they find an expired certificate there.
-        if self.certificate(certname) is not None:
-            self._wish("revoked", certname)
+        for certname in certnames:
+            if self.certificate(certname) is not None:
+                self._wish("revoked", certname)
 
     def clean(self, certname: Certname) -> None:
         """Remove certificate and CSR of *certname* from the CA, so that the name is free."""
         self._status("DELETE", certname, accept=(204, 404))
+
+    def can_clean(self) -> bool:
+        """Return whether ``clean`` is there, allowed, and its losses can be healed."""
+        if not (self._full and self._signed):
+            return False
+        version = _numbers(self.version())
+        return version >= _CLEAN_SINCE.get(version[0], (7,)) and self.can_heal()
+
+    def clean_all(self, certnames: Sequence[Certname]) -> None:
+        """Revoke and remove the certificates of *certnames*, all at once."""
+        names = {"certnames": list(certnames)}
+        path = f"{API}/clean"
+        self.http.call("PUT", path, json=names, accept=(200,), timeout=_CLEAN_SECONDS)
+
+    def can_heal(self) -> bool:
+        """Return whether a certificate that we put into the CA's directory is the CA's.
+
+        Tried with espm's own certificate, which is not revoked thereby.
+        """
+        if self._signed is None:
+            return _numbers(self.version()) >= _BY_INVENTORY
+        if time.monotonic() - self._tried < _TRIED_SECONDS:
+            return True
+        try:
+            self._try_directory(self._signed)
+        except (BackendError, OSError) as error:
+            log.warning("lost revocations can't be healed: [ca] signed_dir: %s", causes(error))
+            return False
+        self._tried = time.monotonic()
+        return True
+
+    def heal(self, certname: Certname, issued: Issued) -> None:
+        """Revoke a certificate that the CA may not hold any more, and no other."""
+        if self._signed is not None:
+            with self._signed.put_back(issued.pem, f"{issued.serial:x}") as name:
+                self._wish("revoked", name)
+        elif self.certificate(certname) is None:
+            # By the inventory, which has every serial of the name.
+            self._wish("revoked", certname)
+
+    def _try_directory(self, signed: Signed) -> None:
+        own = (self._certificate or Path()).read_text("ascii")
+        with signed.put_back(own, "probe") as name:
+            found = self.http.call("GET", f"{API}/certificate/{name}", accept=(200, 404))
+        if found.status != 200:
+            msg = "it is not the directory of the CA that answers"
+            raise BackendRefused(msg)
 
     def _wish(self, state: str, certname: Certname) -> Reply:
         """Ask for a state.
@@ -88,3 +191,8 @@ class HttpApi(AgentHttp):
     ) -> Reply:
         path = f"{API}/certificate_status/{certname}"
         return self.http.call(method, path, json=json, accept=accept)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return a version's numbers, to be compared; ``(0,)`` for one that has none."""
+    return tuple(map(int, re.findall(r"\d+", version)[:3])) or (0,)

@@ -18,7 +18,7 @@ from espm.ca.agent_http import CAN, AgentHttp, http_and_crl
 from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from espm.model import Certname, PuppetAccess
@@ -78,14 +78,15 @@ class PuppetserverCa(AgentHttp):
         self.refuse_signed(certname)
         self.clean(certname)
 
-    def revoke(self, certname: Certname) -> None:
-        """Revoke the certificate the CA holds for *certname*; the file stays."""
-        pem = self.certificate(certname)
-        if pem is None:
-            return
-        failure = self._run("revoke", certname)
-        if failure and not x509.revoked(self.crl(), pem):
-            raise failure
+    def revoke(self, certnames: Sequence[Certname]) -> None:
+        """Revoke the certificates the CA holds for *certnames*; the files stay."""
+        held = {name: pem for name in certnames if (pem := self.certificate(name)) is not None}
+        # The command is told many names at once, for it takes long to start.
+        failure = self._run("revoke", *held) if held else None
+        if failure:
+            crl = self.crl()
+            if not all(x509.revoked(crl, pem) for pem in held.values()):
+                raise failure
 
     def clean(self, certname: Certname) -> None:
         """Remove certificate and CSR of *certname* from the CA, so that the name is free."""
@@ -98,13 +99,14 @@ class PuppetserverCa(AgentHttp):
     def _holds(self, certname: Certname) -> bool:
         return self.certificate(certname) is not None or self.request(certname) is not None
 
-    def _run(self, action: str, certname: Certname) -> BackendError | None:
+    def _run(self, action: str, *certnames: Certname) -> BackendError | None:
         """Run the command and return what seems to have gone wrong, if anything.
 
         The caller looks at the CA before it believes it.
         """
+        names = ",".join(certnames)  # A certname has no comma, so these are as many as they seem.
         argv = [
-            self._program, "ca", action, f"--certname={certname}", "--config", self._config,
+            self._program, "ca", action, f"--certname={names}", "--config", self._config,
         ]  # fmt: skip
         try:
             output = command.run(argv, timeout=self._timeout)
@@ -112,6 +114,7 @@ class PuppetserverCa(AgentHttp):
             return exc
         if output.status == 0:
             return None
-        failure = BackendRefused(f"Puppet Server's command failed to {action} {certname}")
-        failure.__cause__ = CommandFailed(output.stdout[:1000] + output.stderr[:2000])
+        # No names: of a batch, some may be other platforms'.
+        failure = BackendRefused(f"Puppet Server's command failed to {action}")
+        failure.__cause__ = CommandFailed(names, output.stdout[:1000] + output.stderr[:2000])
         return failure

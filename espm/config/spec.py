@@ -99,6 +99,9 @@ backend = option({ca}, default="http_api")
 key_type = option("ec", "rsa", default="ec")
 # Absolute path of ca_crl.pem, needed where the CA serves the infrastructure CRL; else empty.
 crl_file = optional_path(default="")
+# Absolute path of the CA's directory of signed certificates on this host, if espm's user may write
+# there: then revocations that the CA loses can be made good. Else empty.
+signed_dir = optional_path(default="")
 # Absolute path of Puppet Server's ca.conf, to see whether it serves that CRL; else empty.
 ca_conf = optional_path(default="")
 

@@ -9,11 +9,14 @@ from sqlalchemy.exc import IntegrityError
 
 from espm.errors import BackendRefused, CertificateExists, Conflict, NodeBusy
 from espm.ledger import audit, rows
+from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
-from espm.ledger.schema import among, certificates, standing
-from espm.model import CertificateState, IntentKind, NodeState
+from espm.ledger.schema import among, certificates, ended, nodes, standing
+from espm.model import CertificateState, Certname, IntentKind, NodeState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from espm.model import Certificate, Issued, KeyMaker, Node
 
 _ORDERED, _VALID = CertificateState.ORDERED, CertificateState.VALID
@@ -49,6 +52,8 @@ def insert(
     if node.state is not _NEEDED.get(kind):
         msg = f"{node.certname} is {node.state}"
         raise NodeBusy(msg)
+    if connection.execute(outstanding(node.generation)).first() is not None:
+        raise _exists(node)
     added = certificates.insert().values(
         generation=node.generation, key_sha256=key_sha256, key_maker=maker, state=_ORDERED
     )
@@ -57,8 +62,40 @@ def insert(
     except IntegrityError as exc:
         if not is_duplicate(exc):
             raise
-        msg = f"{node.certname} has a certificate already; revoke it first"
-        raise CertificateExists(msg) from exc
+        raise _exists(node) from exc
+
+
+def _exists(node: Node) -> CertificateExists:
+    return CertificateExists(f"{node.certname} has a certificate already; revoke it first")
+
+
+def adopt(connection: sa.Connection, certificate: Certificate, issued: Issued) -> Certificate:
+    """Add another certificate of the same key, to be revoked with it; one row for each serial.
+
+    :raises espm.errors.BackendRefused: it is for another key.
+    """
+    _check_key(certificate, issued)
+    values = {"state": _REVOKING, **rows.issued_values(issued)}
+    this = sa.and_(
+        certificates.c.generation == certificate.generation,
+        certificates.c.serial == values["serial"],
+    )
+    known = connection.execute(sa.select(certificates).where(this)).mappings().first()
+    if known is not None:
+        return mark(connection, rows.certificate(known), _REVOKING)
+    added = certificates.insert().values(
+        generation=certificate.generation,
+        key_sha256=certificate.key_sha256,
+        key_maker=certificate.key_maker,
+        **values,
+    )
+    return rows.certificate(connection.execute(added.returning(certificates)).mappings().one())
+
+
+def _check_key(certificate: Certificate, issued: Issued) -> None:
+    if issued.key_sha256 != certificate.key_sha256:
+        msg = "the CA issued a certificate for another key than the one that was ordered"
+        raise BackendRefused(msg)
 
 
 def record(connection: sa.Connection, certificate: Certificate, issued: Issued) -> Certificate:
@@ -67,9 +104,7 @@ def record(connection: sa.Connection, certificate: Certificate, issued: Issued) 
     :raises espm.errors.BackendRefused: what was issued is not for the key that was ordered.
     :raises espm.errors.Conflict: the order was void, or filled with another certificate.
     """
-    if issued.key_sha256 != certificate.key_sha256:
-        msg = "the CA issued a certificate for another key than the one that was ordered"
-        raise BackendRefused(msg)
+    _check_key(certificate, issued)
     values = {"state": _VALID, **rows.issued_values(issued)}
     current = _move(connection, certificate, (_ORDERED,), values)
     if current.issued is None or current.issued.fingerprint != issued.fingerprint:
@@ -84,7 +119,8 @@ def mark(
 
     :raises espm.errors.Conflict: no way leads there from the state it is in.
     """
-    current = _move(connection, certificate, _BEFORE[state], {"state": state})
+    ended = {"ended_at": now()} if state in {CertificateState.VOID, _REVOKED} else {}
+    current = _move(connection, certificate, _BEFORE[state], {"state": state, **ended})
     if current.state not in _BEYOND[state]:
         raise _conflict(current, state)
     return current
@@ -124,3 +160,29 @@ def outstanding(generation: int) -> sa.Select[Any]:
     """Return the query for the node's certificates that are ordered, valid or being revoked."""
     query = sa.select(certificates).where(certificates.c.generation == generation, standing)
     return query.order_by(certificates.c.ident)
+
+
+def ended_since(moment: datetime) -> sa.Select[Any]:
+    """Return the query for certificates that ended after *moment*, and whose they were."""
+    return _named().where(certificates.c.ended_at > moment).order_by(certificates.c.ended_at)
+
+
+def strays() -> sa.Select[Any]:
+    """Return the query for standing certificates of nodes whose life is over."""
+    return _named().where(standing, ended)
+
+
+def everyone(after: int, limit: int) -> sa.Select[Any]:
+    """Return the query for a page of all certificates behind the ident *after*, in that order."""
+    query = _named().where(certificates.c.ident > after)
+    return query.order_by(certificates.c.ident).limit(limit)
+
+
+def fetch(connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Certname, Certificate]]:
+    """Return the certificates that *query* finds, each with the name of its node."""
+    found = connection.execute(query).mappings()
+    return [(Certname(row[nodes.c.certname]), rows.certificate(row)) for row in found]
+
+
+def _named() -> sa.Select[Any]:
+    return sa.select(certificates, nodes.c.certname).join_from(certificates, nodes)

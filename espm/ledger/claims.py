@@ -9,7 +9,8 @@
       └── lease ran out ─┘        a DELETE supersedes     │
       └───────────────────────────────────────────────────┘
 
-An intent is left from the moment when its lease is over; giving up a claim ends its lease.
+An intent is left when it has no owner, and due when its lease is over; giving up a claim sets
+the lease to the time at which it is to be tried again.
 ``attempts`` grows whenever a claim ends without closing the intent, and a claim is known by
 intent, owner *and* attempts: whoever outlived the lease finds that the ledger no longer takes
 its word, even when the successor is another thread of the same process.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
 
     from espm.model import Intent, IntentKind, Json, Node
 
-# A left intent is left whatever the clock says, also when it is set back.
+# Due whatever the clock says, also when it is set back.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Nothing is left for longer than this, so what seems due later was left by another clock.
+_LONGEST = timedelta(hours=1)
 
 _STOPPED = "espm stopped while it worked on this"
 
@@ -67,6 +71,18 @@ class Claimant:
             intents.c.attempts == intent.attempts,
             still_open,
         )
+
+
+class Parting(NamedTuple):
+    """A claim to be given up.
+
+    :ivar error: why.
+    :ivar due: when the intent is to be tried again.
+    """
+
+    intent: Intent
+    error: str
+    due: datetime
 
 
 def insert(
@@ -128,37 +144,64 @@ def supersede(connection: sa.Connection, generation: int) -> None:
     connection.execute(closing.values(closed_at=now(), outcome="superseded", owner=None))
 
 
-def leave(connection: sa.Connection, claimant: Claimant, intent: Intent, error: str) -> None:
+def leave(connection: sa.Connection, claimant: Claimant, parting: Parting) -> None:
     """Give up a claim; does nothing when it does not stand any more."""
-    leaving = intents.update().where(claimant.holds(intent))
-    connection.execute(leaving.values(_given_up(rows.storable(error))))
+    leaving = intents.update().where(claimant.holds(parting.intent))
+    connection.execute(leaving.values(_given_up(rows.storable(parting.error), parting.due)))
 
 
 def leave_others(connection: sa.Connection, claimant: Claimant) -> int:
-    """Give up the claims of every other espm and return how many there were."""
+    """Give up the claims of every other espm and return how many there were.
+
+    What had been left before is due now as well: whatever it waited for may have ended.
+    """
     leaving = intents.update().where(intents.c.owner != claimant.instance, still_open)
-    return connection.execute(leaving.values(_given_up(_STOPPED))).rowcount
+    number = connection.execute(leaving.values(_given_up(_STOPPED, _LONG_AGO))).rowcount
+    waiting = intents.update().where(intents.c.owner.is_(None), still_open)
+    connection.execute(waiting.values(lease_until=_LONG_AGO))
+    return number
 
 
-def left(node: Node | None, kinds: Collection[IntentKind]) -> sa.Select[Any]:
-    """Return the query for intents of *kinds* whose lease is over, oldest first, and their nodes.
+def unclaimed(owner: str | None, lease_until: datetime) -> bool:
+    """Return whether nobody works on an open intent with these values."""
+    return owner is None or lease_until <= now()
+
+
+def left(node: Node, kinds: Collection[IntentKind]) -> sa.Select[Any]:
+    """Return the query for the node's intents of *kinds* that nobody works on, oldest first.
 
     In PostgreSQL it locks them, and passes by those that are just being claimed.
     """
-    query = (
-        sa.select(intents, nodes)
-        .join_from(intents, nodes)
-        .where(still_open, intents.c.lease_until <= now(), intents.c.kind.in_(kinds))
-        .order_by(intents.c.number)
-        .with_for_update(of=intents, skip_locked=True)
-    )
-    return query if node is None else query.where(intents.c.generation == node.generation)
+    nobodys = sa.or_(intents.c.owner.is_(None), intents.c.lease_until <= now())
+    query = _with_nodes().where(intents.c.generation == node.generation, nobodys)
+    return query.where(intents.c.kind.in_(kinds)).order_by(intents.c.number)
+
+
+def due(limit: int) -> sa.Select[Any]:
+    """Return the query for up to *limit* intents that are due, the longest due first.
+
+    Locks as :func:`left` does.
+    """
+    until = intents.c.lease_until
+    other_clock = sa.and_(intents.c.owner.is_(None), until > now() + _LONGEST)
+    query = _with_nodes().where(sa.or_(until <= now(), other_clock))
+    return query.order_by(until, intents.c.number).limit(limit)
+
+
+def _with_nodes() -> sa.Select[Any]:
+    query = sa.select(intents, nodes).join_from(intents, nodes).where(still_open)
+    return query.with_for_update(of=intents, skip_locked=True)
+
+
+def claimed() -> sa.ColumnElement[bool]:
+    """Return the condition that somebody works on an intent."""
+    return sa.and_(intents.c.owner.is_not(None), intents.c.lease_until > now())
 
 
 def claim_all(
     connection: sa.Connection, claimant: Claimant, query: sa.Select[Any]
 ) -> Sequence[tuple[Node, Intent]]:
-    """Claim the intents that *query* (from :func:`left`) finds; return them with their nodes."""
+    """Claim the intents that *query* finds; return them with their nodes."""
     found = connection.execute(query).mappings().all()
     return [(rows.node(row), _claim(connection, claimant, row)) for row in found]
 
@@ -171,10 +214,10 @@ def _claim(connection: sa.Connection, claimant: Claimant, row: sa.RowMapping) ->
     return rows.intent(connection.execute(claiming.returning(intents)).mappings().one())
 
 
-def _given_up(error: str) -> dict[str, Any]:
+def _given_up(error: str, due: datetime) -> dict[str, Any]:
     return {
         "owner": None,
-        "lease_until": _LONG_AGO,
+        "lease_until": due,
         "attempts": intents.c.attempts + 1,
         "last_error": error,
     }

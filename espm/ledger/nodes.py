@@ -179,7 +179,10 @@ def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:
 
 
 def _admit_delete(connection: sa.Connection, node: Node) -> None:
-    _refuse_if(connection, node, intents.c.lease_until > now())
+    # A revocation under way is in nobody's way: both do the same to the certificate, and each
+    # of its steps may be repeated.
+    revoking = intents.c.kind == IntentKind.REVOKE
+    _refuse_if(connection, node, sa.and_(claims.claimed(), sa.not_(revoking)))
     claims.supersede(connection, node.generation)
     if node.state is not NodeState.DELETING:
         move(connection, node.generation, node.state, NodeState.DELETING)

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from espm.model import Intent
+    from espm.ledger.claims import Parting
 
 
 class Owed:
-    """Intents to be left, each with the reason; for any number of threads."""
+    """Claims to be given up; for any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._intents: dict[tuple[str, int], tuple[Intent, str]] = {}
+        self._partings: dict[tuple[str, int], Parting] = {}
 
-    def add(self, intent: Intent, error: str) -> None:
-        """Remember that *intent* is to be left."""
+    def add(self, parting: Parting) -> None:
+        """Remember that a claim is to be given up."""
         with self._lock:
-            self._intents[intent.ident, intent.attempts] = (intent, error)
+            self._partings[parting.intent.ident, parting.intent.attempts] = parting
 
-    def all(self) -> Collection[tuple[Intent, str]]:
+    def all(self) -> Collection[Parting]:
         """Return what is owed now."""
         with self._lock:
-            return tuple(self._intents.values())
+            return tuple(self._partings.values())
 
-    def drop(self, paid: Collection[tuple[Intent, str]]) -> None:
+    def drop(self, paid: Collection[Parting]) -> None:
         """Forget what was written."""
         with self._lock:
-            for intent, _ in paid:
-                self._intents.pop((intent.ident, intent.attempts), None)
+            for intent, *_ in paid:
+                self._partings.pop((intent.ident, intent.attempts), None)

@@ -13,8 +13,8 @@
     audit_head     one row: number and hash of the last
 
 Whatever two espm could do at once is decided here, by unique indexes over the rows that count:
-one live node for a certname, one open intent of a kind and one standing certificate for a node,
-one request for an Idempotency-Key.
+one live node for a certname, one open intent of a kind and one usable certificate for a node, one
+request for an Idempotency-Key.
 Every query of :mod:`espm.ledger.store` has its index.  Conditions of partial indexes are written
 with literals, for neither database can match an index's condition with a bound parameter.
 """
@@ -63,7 +63,8 @@ _Sha256 = sa.String(64)
 
 LIVE = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
 ENDED = (NodeState.DELETED, NodeState.UNDONE)
-STANDING = (CertificateState.ORDERED, CertificateState.VALID, CertificateState.REVOKING)
+USABLE = (CertificateState.ORDERED, CertificateState.VALID)
+STANDING = (*USABLE, CertificateState.REVOKING)
 # Done: whoever claimed it brought it to its end.  Undone: an ADD or CHANGE was taken back.
 OUTCOMES = ("done", "undone", "superseded")
 # Begun: espm carries it on until it is done.  Void: a certificate that was never signed.
@@ -128,6 +129,8 @@ certificates = sa.Table(
     sa.Column("pem", sa.Text),
     sa.Column("not_before", Instant),
     sa.Column("not_after", Instant),
+    # When it was proved revoked, or found never to have been signed.
+    sa.Column("ended_at", Instant),
     _one_of("key_maker", KeyMaker),
     _one_of("state", CertificateState),
     sa.CheckConstraint(
@@ -141,7 +144,10 @@ certificates = sa.Table(
     sqlite_autoincrement=True,
 )
 standing = among(certificates.c.state, STANDING)
-_index("uq_certificates_standing", certificates.c.generation, where=standing, unique=True)
+usable = among(certificates.c.state, USABLE)
+_index("uq_certificates_usable", certificates.c.generation, where=usable, unique=True)
+_index("ix_certificates_standing", certificates.c.generation, where=standing)
+_index("ix_certificates_ended", certificates.c.ended_at, where=certificates.c.ended_at.is_not(None))
 sa.Index("ix_certificates_generation", certificates.c.generation, certificates.c.ident)
 
 intents = sa.Table(

@@ -1,18 +1,21 @@
 """The ledger as the use cases see it: each method of the port is one transaction.
 
-What happens inside is in :mod:`espm.ledger.nodes`, :mod:`~espm.ledger.claims` and
-:mod:`~espm.ledger.certificates`; this module only says where transactions begin and end.
+What it only tells is in :mod:`espm.ledger.reader`.  What happens inside is in
+:mod:`espm.ledger.nodes`, :mod:`~espm.ledger.claims` and :mod:`~espm.ledger.certificates`; this
+module only says where transactions begin and end.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from espm.ledger import audit, certificates, claims, nodes, replays, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import reading
 from espm.ledger.owed import Owed
+from espm.ledger.reader import Reader
 from espm.ledger.replay_store import SqlReplays
 from espm.ledger.schema import pulse
 from espm.model import IntentKind, NodeState
@@ -35,15 +38,12 @@ if TYPE_CHECKING:
         Node,
     )
 
-# How many nodes one transaction of nodes() reads: a megabyte or so of rows.
-_BATCH = 500
 
-
-class SqlLedger(SqlReplays):
+class SqlLedger(Reader, SqlReplays):
     """:class:`espm.ports.Ledger` on a database; may be used by many threads at once."""
 
     def __init__(self, engine: sa.Engine, claimant: Claimant) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._claimant = claimant
         self._owed = Owed()
 
@@ -62,8 +62,8 @@ class SqlLedger(SqlReplays):
         """Yield a transaction that also writes what earlier ones could not."""
         owed = self._owed.all()
         with audit.writing(self._engine) as connection:
-            for intent, error in owed:
-                claims.leave(connection, self._claimant, intent, error)
+            for parting in owed:
+                claims.leave(connection, self._claimant, parting)
             yield connection
         self._owed.drop(owed)
 
@@ -76,36 +76,6 @@ class SqlLedger(SqlReplays):
             add = IntentKind.ADD
             intent = claims.insert(connection, self._claimant, node, add, {}, request_id)
             return node, self._noted(connection, intent)
-
-    def node(self, platform: str, certname: Certname) -> Node:
-        """See :meth:`espm.ports.Ledger.node`."""
-        with reading(self._engine) as connection:
-            return nodes.find(connection, platform, certname)
-
-    def was_deleted(self, platform: str, certname: Certname) -> bool:
-        """See :meth:`espm.ports.Ledger.was_deleted`."""
-        with reading(self._engine) as connection:
-            ended = connection.execute(nodes.last_ended(platform, certname)).scalar()
-            return bool(ended == NodeState.DELETED)
-
-    def page(
-        self, platform: str, *, state: NodeState | None, after: Certname | None, limit: int
-    ) -> Sequence[Node]:
-        """See :meth:`espm.ports.Ledger.page`."""
-        with reading(self._engine) as connection:
-            return nodes.fetch(connection, nodes.page(platform, state, after, limit))
-
-    def nodes(self) -> Iterator[Node]:
-        """See :meth:`espm.ports.Ledger.nodes`; by name, no transaction open between two nodes."""
-        after, batch = "", self._batch("")
-        while batch:
-            yield from batch
-            after = batch[-1].certname
-            batch = self._batch(after)
-
-    def _batch(self, after: str) -> Sequence[Node]:
-        with reading(self._engine) as connection:
-            return nodes.fetch(connection, nodes.everyone(after, _BATCH))
 
     def begin(
         self,
@@ -169,21 +139,30 @@ class SqlLedger(SqlReplays):
                 claims.finish(connection, self._claimant, intent, outcome)
                 nodes.move(connection, intent.generation, NodeState.DELETING, end)
 
-    def leave(self, intent: Intent, error: str) -> None:
+    def leave(self, intent: Intent, error: str, *, delay: float = 0.0) -> None:
         """See :meth:`espm.ports.Ledger.leave`; fine when the claim does not stand any more.
 
         One that can't be written is written by whatever is written next.
         """
-        self._owed.add(intent, error)
+        self._owed.add(claims.Parting(intent, error, now() + timedelta(seconds=delay)))
         with self._writing():
             pass
 
     def claim_left(
-        self, node: Node | None = None, kinds: Collection[IntentKind] = tuple(IntentKind)
+        self, node: Node, kinds: Collection[IntentKind] = tuple(IntentKind)
     ) -> Sequence[tuple[Node, Intent]]:
         """See :meth:`espm.ports.Ledger.claim_left`."""
         with self._writing() as connection:
             return claims.claim_all(connection, self._claimant, claims.left(node, kinds))
+
+    def claim_due(self, limit: int = 100) -> Sequence[tuple[Node, Intent]]:
+        """See :meth:`espm.ports.Ledger.claim_due`; writes nothing when nothing is due."""
+        if not self._owed.all():
+            with reading(self._engine) as connection:
+                if connection.execute(claims.due(1)).first() is None:
+                    return ()
+        with self._writing() as connection:
+            return claims.claim_all(connection, self._claimant, claims.due(limit))
 
     def orphan(self) -> int:
         """Take every other espm's claims for left, and return how many there were.  Idempotent.
@@ -203,6 +182,11 @@ class SqlLedger(SqlReplays):
             replays.tie(connection, intent, ordered)
             return ordered
 
+    def adopt(self, certificate: Certificate, issued: Issued) -> Certificate:
+        """See :meth:`espm.ports.Ledger.adopt`."""
+        with self._writing() as connection:
+            return certificates.adopt(connection, certificate, issued)
+
     def record(self, certificate: Certificate, issued: Issued) -> Certificate:
         """See :meth:`espm.ports.Ledger.record`."""
         with self._writing() as connection:
@@ -212,18 +196,6 @@ class SqlLedger(SqlReplays):
         """See :meth:`espm.ports.Ledger.mark`."""
         with self._writing() as connection:
             return certificates.mark(connection, certificate, state)
-
-    def certificate(self, node: Node) -> Certificate | None:
-        """See :meth:`espm.ports.Ledger.certificate`."""
-        with reading(self._engine) as connection:
-            row = connection.execute(certificates.latest(node.generation)).mappings().first()
-            return rows.certificate(row) if row else None
-
-    def certificates(self, node: Node) -> Sequence[Certificate]:
-        """See :meth:`espm.ports.Ledger.certificates`."""
-        with reading(self._engine) as connection:
-            found = connection.execute(certificates.outstanding(node.generation)).mappings()
-            return [rows.certificate(row) for row in found]
 
     def ping(self) -> None:
         """See :meth:`espm.ports.Ledger.ping`; commits a row, as a full disk fails only then."""

@@ -6,13 +6,15 @@
     what is said of a node, and what Puppet has to offer
 ``life``
     nodes, certificates and intents, with a picture of their states
+``jobs``
+    intents as others see them
 ``replay``
     what became of a request with an Idempotency-Key
 ``platform``
     who calls us, and how we call Puppet
 """
 
-from espm.model.certname import CERTNAME_LENGTH, Certname
+from espm.model.certname import CERTNAME_LENGTH, HEALING, Certname
 from espm.model.classification import (
     Catalogable,
     Catalogue,
@@ -22,6 +24,7 @@ from espm.model.classification import (
     Json,
     PuppetClass,
 )
+from espm.model.jobs import Backlog, Job, JobState
 from espm.model.life import (
     Certificate,
     CertificateState,
@@ -37,6 +40,8 @@ from espm.model.replay import Fate, Kept, Replay, ReplayKey
 
 __all__ = [
     "CERTNAME_LENGTH",
+    "HEALING",
+    "Backlog",
     "Catalogable",
     "Catalogue",
     "Certificate",
@@ -49,6 +54,8 @@ __all__ = [
     "Intent",
     "IntentKind",
     "Issued",
+    "Job",
+    "JobState",
     "Json",
     "Kept",
     "KeyMaker",

@@ -10,6 +10,9 @@ from espm.errors import InvalidCertname
 #: X.509's upper bound on a common name (RFC 5280, A.1, ub-common-name).
 CERTNAME_LENGTH = 64
 
+#: Begins the names under which the CA is given certificates to heal; never a node's.
+HEALING = "espm-heal-"
+
 # validate-subject! of Puppet Server's certificate_authority.clj, as reference facts on the CA
 # state it: lower case, first label starts alphanumeric or "_", no label ends in "-".
 _CERTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_-]*[a-z0-9_])*", re.ASCII)

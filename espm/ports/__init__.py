@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from espm.ports.ca import CertificateAuthority
+from espm.ports.carrier import Carrier
 from espm.ports.enc import ClassCatalogue, Classifier, Rebuildable, Rebuilt, Reloadable
 from espm.ports.ledger import Ledger
 from espm.ports.replays import Replays
 
 __all__ = [
+    "Carrier",
     "CertificateAuthority",
     "ClassCatalogue",
     "Classifier",
@@ -30,6 +32,7 @@ __all__ = [
 class Ports:
     """All that the use cases need from outside.
 
+    :ivar carrier: carries on what needs the CA's revocations.
     :ivar reserved: certnames that are never a node's: the servers' and espm's own.
     :ivar check_classes: whether unknown classes and parameters are refused.
     :ivar key_type: ``ec`` or ``rsa``, for the keys that espm makes.
@@ -39,6 +42,7 @@ class Ports:
     classifier: Classifier
     catalogue: ClassCatalogue
     ca: CertificateAuthority
+    carrier: Carrier
     reserved: frozenset[str] = frozenset()
     check_classes: bool = True
     key_type: str = "ec"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from espm.model import Certname
+    from collections.abc import Sequence
+
+    from espm.model import Certname, Issued
 
 
 class CertificateAuthority(Protocol):
@@ -55,10 +57,10 @@ class CertificateAuthority(Protocol):
             removal might take along unrevoked.
         """
 
-    def revoke(self, certname: Certname) -> None:
-        """Revoke the certificate the CA holds for *certname*; the file stays.
+    def revoke(self, certnames: Sequence[Certname]) -> None:
+        """Revoke the certificates the CA holds for *certnames*; the files stay.
 
-        Idempotent; fine when there is none.  Says nothing about the CRL: look there.
+        Idempotent; fine where there is none.  Says nothing about the CRL: look there.
         """
 
     def clean(self, certname: Certname) -> None:
@@ -72,3 +74,25 @@ class CertificateAuthority(Protocol):
 
     def bundle(self) -> bytes:
         """Return the CA certificates (concatenated PEM) that a node must trust."""
+
+    # A server may write its CRL without a lock (reference facts on the CA, 0.1), so never two of
+    # the next calls at a time, nor one of them beside revoke().
+
+    def can_clean(self) -> bool:
+        """Return whether :meth:`clean_all` is there, allowed, and what it loses can be healed."""
+
+    def clean_all(self, certnames: Sequence[Certname]) -> None:
+        """Revoke the certificates of *certnames* and remove them, all at once.
+
+        Idempotent; fine where there is none.  May lose revocations: look into the CRL, and
+        :meth:`heal` what is missing.
+        """
+
+    def can_heal(self) -> bool:
+        """Return whether :meth:`heal` has what it needs."""
+
+    def heal(self, certname: Certname, issued: Issued) -> None:
+        """Revoke a certificate of *certname* that the CA may not hold any more, and no other.
+
+        Idempotent.  Says nothing about the CRL: look there.
+        """

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from espm.model import (
+        Backlog,
         Certificate,
         CertificateState,
         Certname,
         Classification,
         Intent,
         Issued,
+        Job,
         Json,
         KeyMaker,
         Node,
@@ -74,7 +76,7 @@ class Ledger(Replays, Protocol):
         CHANGE needs an active node with no claimed or left CHANGE; ISSUE and REVOKE need an
         active node with no claimed or left ISSUE or REVOKE.  DELETE needs a node without any
         claimed intent; it moves the node to deleting and closes every left intent as
-        superseded by it.
+        superseded by it.  A claimed REVOKE is not in its way, and superseded as well.
 
         :raises espm.errors.NodeBusy: an open intent or the node's state is in the way.
         :raises espm.errors.VersionMismatch: the node is not at *node*'s generation and version
@@ -99,16 +101,40 @@ class Ledger(Replays, Protocol):
         The node becomes deleted; under an ADD intent, undone.  Idempotent.
         """
 
-    def leave(self, intent: Intent, error: str) -> None:
-        """Give up the claim, keeping the intent open for a later attempt, with *error* on it."""
+    def leave(self, intent: Intent, error: str, *, delay: float = 0.0) -> None:
+        """Give up the claim, keeping the intent open for a later attempt, with *error* on it.
+
+        :param delay: seconds until it is due again, at most an hour.
+        """
 
     def claim_left(
-        self, node: Node | None = None, kinds: Collection[IntentKind] = tuple(IntentKind)
+        self, node: Node, kinds: Collection[IntentKind] = tuple(IntentKind)
     ) -> Sequence[tuple[Node, Intent]]:
-        """Claim every intent of *kinds* that is left (of *node* only, if given), oldest first.
+        """Claim every intent of *kinds* of *node* that is left, due or not, oldest first.
+
+        Returns them with the node as it is now.
+        """
+
+    def claim_due(self, limit: int = 100) -> Sequence[tuple[Node, Intent]]:
+        """Claim up to *limit* intents that are left and due, the longest due first.
 
         Returns them with their nodes.
         """
+
+    def open_intent(self, node: Node, kinds: Collection[IntentKind]) -> Intent | None:
+        """Return the oldest open intent of *kinds* of *node*, claimed or left, if any."""
+
+    def is_closed(self, intent: Intent) -> bool:
+        """Return whether *intent* was closed, by whomever and however."""
+
+    def job(self, platform: str, ident: str) -> Job:
+        """Return the intent *ident*, if it is about a node of *platform*, as a job.
+
+        :raises espm.errors.JobUnknown: there is none.
+        """
+
+    def backlog(self) -> Backlog:
+        """Return what is open, of all platforms."""
 
     def order(self, intent: Intent, key_sha256: str, key_maker: KeyMaker) -> Certificate:
         """Note the public key of a certificate before the CA hears of it.
@@ -120,6 +146,12 @@ class Ledger(Replays, Protocol):
     def record(self, certificate: Certificate, issued: Issued) -> Certificate:
         """Note what the CA issued: ordered becomes valid."""
 
+    def adopt(self, certificate: Certificate, issued: Issued) -> Certificate:
+        """Note another certificate that the CA issued for the same key, as being revoked.
+
+        Idempotent: there is one row for each serial.
+        """
+
     def mark(self, certificate: Certificate, state: CertificateState) -> Certificate:
         """Move a certificate on to *state*.  Idempotent; never backwards."""
 
@@ -128,6 +160,16 @@ class Ledger(Replays, Protocol):
 
     def certificates(self, node: Node) -> Sequence[Certificate]:
         """Return the node's certificates that are ordered, valid or being revoked."""
+
+    def all_certificates(self) -> Iterable[tuple[Certname, Certificate]]:
+        """Return every certificate there ever was, by age, each with the name of its node."""
+
+    def watched(self, seconds: float) -> Sequence[tuple[Certname, Certificate]]:
+        """Return the certificates that are worth another look, each with the name of its node.
+
+        These are those that were revoked or found void within the last *seconds*, and those
+        that still stand although the life of their node is over.
+        """
 
     def ping(self) -> None:
         """Return when the ledger can be written."""

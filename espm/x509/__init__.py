@@ -21,12 +21,13 @@ from espm.x509.certificate import (
     self_signed,
     spki_pin,
 )
-from espm.x509.crl import revoked
+from espm.x509.crl import Revocations, revoked
 from espm.x509.csr import check_csr, check_issued, csr_der_sha256, csr_key_sha256, new_csr
 from espm.x509.keys import Key, key_pem, key_sha256, new_key
 
 __all__ = [
     "Key",
+    "Revocations",
     "certificates",
     "check_csr",
     "check_issued",

@@ -1,38 +1,76 @@
-"""Whether a certificate is revoked, as the CRL that agents and servers are given tells it."""
+"""Whether certificates are revoked, as the CRL that agents and servers are given tells it."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from espm.errors import BackendRefused, RevocationUnproven
-from espm.x509.certificate import certificates
+from espm.x509.certificate import certificates, parse_certificate
+
+if TYPE_CHECKING:
+    from espm.model import Issued
 
 _BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\r?\n?", re.DOTALL)
 
+#: Nobody's clock is further behind than this, so a certificate that ran out longer ago is dead.
+CLOCKS = timedelta(days=1)
 
-def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None) -> bool:
-    """Return whether *crl_pem* lists the certificate.
 
-    :param crl_pem: one or more CRLs; the one of the certificate's issuer counts.
+class Revocations:
+    """The CRLs of a CA, read once and asked often.
+
+    :param pem: one or more CRLs.
     :param bundle: the CA certificates; when given, a CRL that none of them signed is ignored.
-    :raises espm.errors.RevocationUnproven: there is no CRL of that issuer.
     :raises espm.errors.BackendRefused: a certificate or a CRL cannot be read.
     """
-    (certificate,) = certificates(certificate_pem)[:1]
-    cas = None if bundle is None else certificates(bundle)
-    crls = [
-        crl
-        for crl in _crls(crl_pem)
-        if crl.issuer == certificate.issuer and (cas is None or _vouched(crl, cas))
-    ]
-    if not crls:
-        msg = "the CA gives no CRL of the issuer of the certificate, so nothing proves it revoked"
-        raise RevocationUnproven(msg)
-    serial = certificate.serial_number
-    return any(crl.get_revoked_certificate_by_serial_number(serial) for crl in crls)
+
+    def __init__(self, pem: bytes, bundle: bytes | None = None) -> None:
+        crls = _crls(pem)
+        if bundle is not None:
+            cas = certificates(bundle)
+            crls = [crl for crl in crls if _vouched(crl, cas)]
+        # One look-up in the CRL goes through all of it; a set is made once and asked for nothing.
+        self._known = [(crl.issuer, _key_of(crl), frozenset(_serials(crl))) for crl in crls]
+
+    def show(self, issued: Issued) -> bool:
+        """Return whether the CRL of the issuer of the certificate lists it.
+
+        :raises espm.errors.RevocationUnproven: there is no CRL of that issuer.
+        """
+        (certificate,) = certificates(issued.pem.encode())[:1]
+        issuer, key = certificate.issuer, _key_of(certificate)
+        lists = [
+            serials
+            for name, signer, serials in self._known
+            # A CA that was made anew has the old name; the serials of its CRL are others'.
+            if name == issuer and (not key or not signer or key == signer)
+        ]
+        if not lists:
+            msg = (
+                "the CA gives no CRL of the issuer of the certificate, so nothing proves it revoked"
+            )
+            raise RevocationUnproven(msg)
+        return any(certificate.serial_number in serials for serials in lists)
+
+    def end(self, issued: Issued) -> bool:
+        """Return whether nobody accepts the certificate any more: listed, or long run out.
+
+        Puppet Server from 8.4 on drops certificates that have run out from its CRL.
+
+        :raises espm.errors.RevocationUnproven: it has not run out, and there is no CRL of its
+            issuer.
+        """
+        return datetime.now(UTC) > issued.not_after + CLOCKS or self.show(issued)
+
+
+def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None) -> bool:
+    """Return whether *crl_pem* lists the certificate; see :class:`Revocations`."""
+    return Revocations(crl_pem, bundle).show(parse_certificate(certificate_pem))
 
 
 def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
@@ -41,6 +79,23 @@ def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
     except ValueError as exc:
         msg = "the CA gave a CRL that cannot be read"
         raise BackendRefused(msg) from exc
+
+
+def _serials(crl: x509.CertificateRevocationList) -> set[int]:
+    try:
+        return {revoked.serial_number for revoked in crl}
+    except ValueError as exc:
+        msg = "the CA gave a CRL that cannot be read"
+        raise BackendRefused(msg) from exc
+
+
+def _key_of(signed: x509.Certificate | x509.CertificateRevocationList) -> bytes | None:
+    """Return the identifier of the key that signed *signed*, where it says it."""
+    try:
+        found = signed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return None
+    return found.value.key_identifier
 
 
 def _vouched(crl: x509.CertificateRevocationList, cas: list[x509.Certificate]) -> bool:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from espm import ledger
+from espm import endings, ledger
 from espm.api.app import Application
 from espm.api.auth import Keyring
 from espm.api.gate import Gate
 from espm.api.handlers import Backend, Handlers
+from espm.carrying import AtOnce
 from espm.classifier.builtin import CAN, BuiltinClassifier
 from espm.classifier.directory import prepare
 from espm.health import Readiness
@@ -118,6 +119,11 @@ class Espm:
         """Return a client with the key *psk*."""
         return Client(self.url, self.ca_file, psk)
 
+    def recover(self) -> int:
+        """Carry on what is left, as every start does; return how much is left again."""
+        self.ledger.orphan()
+        return len(endings.finish_all(self.ledger.claim_due(), self.ports))
+
     def document(self, certname: str) -> str | None:
         """Return the ENC's document of *certname*."""
         path = self.enc / f"{certname}.json"
@@ -173,7 +179,8 @@ def running(directory: Path, door: Door) -> Iterator[Espm]:
     classifier.load()
     ca, catalogue = FakeCa(), FakeCatalogue()
     with ledger.open_ledger(url) as store:
-        ports = Ports(store, classifier, catalogue, ca, frozenset({"puppet.example.com"}))
+        reserved = frozenset({"puppet.example.com"})
+        ports = Ports(store, classifier, catalogue, ca, AtOnce(), reserved)
         backends = {"ca": Backend("fake", ("sign-csr",)), "classifier": Backend("builtin", CAN)}
         handlers = Handlers(ports, Readiness(ports, max_age=0), backends)
         application = Application(handlers, Keyring(PLATFORMS), Gate(4), BODY_LIMIT)

@@ -132,7 +132,7 @@ def test_a_csr_is_refused_while_a_certificate_is_there(
     """A name with a certificate is taken, also when that is revoked."""
     order(ca, name)
     if revoked:
-        ca.revoke(name)
+        ca.revoke([name])
 
     with pytest.raises(CertnameTaken):
         ca.submit(name, x509.new_csr(name, x509.new_key()))
@@ -165,7 +165,7 @@ def test_a_revoked_certificate_is_in_the_crl_and_still_held(
     """The CRL of the certificate's issuer proves it; the file stays until it is cleaned."""
     pem = order(ca, name)
     before = x509.revoked(ca.crl(), pem, ca.bundle())
-    ca.revoke(name)
+    ca.revoke([name])
     after = x509.revoked(ca.crl(), pem, ca.bundle())
 
     assert (before, after) == (False, True)
@@ -175,15 +175,15 @@ def test_a_revoked_certificate_is_in_the_crl_and_still_held(
 def test_revoking_twice_is_fine(ca: CertificateAuthority, name: Certname) -> None:
     """It is idempotent."""
     pem = order(ca, name)
-    ca.revoke(name)
-    ca.revoke(name)
+    ca.revoke([name])
+    ca.revoke([name])
 
     assert x509.revoked(ca.crl(), pem)
 
 
 def test_revoking_an_unknown_name_is_fine(ca: CertificateAuthority, name: Certname) -> None:
     """There is nothing to revoke, which is what was wanted."""
-    ca.revoke(name)
+    ca.revoke([name])
 
     assert ca.certificate(name) is None
 
@@ -191,7 +191,7 @@ def test_revoking_an_unknown_name_is_fine(ca: CertificateAuthority, name: Certna
 def test_revoking_leaves_a_csr_that_waits_alone(ca: CertificateAuthority, name: Certname) -> None:
     """A CSR is no certificate."""
     ca.submit(name, x509.new_csr(name, x509.new_key()))
-    ca.revoke(name)
+    ca.revoke([name])
 
     assert ca.request(name) is not None
 
@@ -199,7 +199,7 @@ def test_revoking_leaves_a_csr_that_waits_alone(ca: CertificateAuthority, name: 
 def test_a_cleaned_name_can_be_issued_again(ca: CertificateAuthority, name: Certname) -> None:
     """Names are recycled in clouds: another key, and only the first certificate is revoked."""
     first = order(ca, name)
-    ca.revoke(name)
+    ca.revoke([name])
     ca.clean(name)
     gone = ca.certificate(name)
     second = order(ca, name)
@@ -230,7 +230,7 @@ def test_two_threads_do_not_disturb_each_other(ca: CertificateAuthority, name: C
     def live(certname: Certname) -> None:
         start.wait(timeout=60)
         issued[certname] = order(ca, certname)
-        ca.revoke(certname)
+        ca.revoke([certname])
         ca.clean(certname)
 
     threads = [threading.Thread(target=live, args=[certname]) for certname in names]

@@ -122,7 +122,7 @@ def test_what_another_espm_ends_is_told_of_who_asked(url: str) -> None:
         former.begin(node, IntentKind.CHANGE, request_id="r-other")
         ordered = former.order(issuing, KEY, KeyMaker.NODE)
     with open_ledger(url) as latter:
-        assert len(latter.claim_left()) == 2
+        assert len(latter.claim_due()) == 2
         latter.record(ordered, issued())
 
     assert outline(url)[-1] == ("issue", "done", "r-asked")
@@ -171,7 +171,7 @@ def test_what_changed_nothing_is_not_told(ledger: SqlLedger, url: str, logged: l
     with pytest.raises(NodeBusy):
         begin(ledger, node, IntentKind.DELETE)
     ledger.leave(adding, "the CA is away")
-    ledger.claim_left()
+    ledger.claim_due()
     ledger.ping()
 
     assert (told(url), logged) == ([], [])

@@ -84,7 +84,7 @@ def test_an_expired_claim_counts_as_left(url: str) -> None:
     """A lease that ran out lets another have the intent, and the former has no say any more."""
     with open_ledger(url, lease=0) as former, open_ledger(url) as latter:
         _, intent = reserve(former)
-        [(_, claimed)] = latter.claim_left()
+        [(_, claimed)] = latter.claim_due()
 
         assert (claimed.ident, claimed.attempts) == (intent.ident, 1)
         assert claimed.last_error == "espm stopped while it worked on this"
@@ -97,7 +97,7 @@ def test_an_expired_claim_can_be_retaken_by_the_same_espm_once(url: str) -> None
     """The thread that outlived its lease is shut out, even by a thread of its own process."""
     with open_ledger(url, lease=0) as ledger:
         _, intent = reserve(ledger)
-        [(_, claimed)] = ledger.claim_left()
+        [(_, claimed)] = ledger.claim_due()
 
         with pytest.raises(NodeBusy):
             ledger.condemn(intent)
@@ -119,12 +119,12 @@ def test_claims_of_the_dead_are_left_at_once(url: str) -> None:
     with lock(url), open_ledger(url) as dead, open_ledger(url) as alive:
         _, orphan = reserve(dead, "orphan")
         reserve(alive, "own")
-        assert list(alive.claim_left()) == []
+        assert list(alive.claim_due()) == []
 
         assert alive.orphan() == 1
         assert alive.orphan() == 0
 
-        [(_, claimed)] = alive.claim_left()
+        [(_, claimed)] = alive.claim_due()
         assert (claimed.ident, claimed.attempts) == (orphan.ident, 1)
 
 

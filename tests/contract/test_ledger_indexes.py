@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from espm.ledger import audit, certificates, claims, nodes, replays
+from espm.ledger import audit, certificates, claims, jobs, nodes, replays
 from espm.ledger.schema import Instant
 from espm.model import IntentKind, Kept, Node, NodeState, ReplayKey
 from tests.contract.lives import WEB, active
@@ -30,8 +30,14 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "state": (lambda _n: nodes.page("cloud", NodeState.ACTIVE, WEB, 10), "ix_nodes_live"),
     "nodes": (lambda _n: nodes.everyone("", 10), "uq_nodes_live"),
     "was_deleted": (lambda _n: nodes.last_ended("cloud", WEB), "ix_nodes_ended"),
-    "claim_left": (lambda _n: claims.left(None, _KINDS), "ix_intents_lease"),
-    "of a node": (lambda n: claims.left(n, [IntentKind.CHANGE]), "uq_intents_open"),
+    "claim_due": (lambda _n: claims.due(10), "ix_intents_lease"),
+    "claim_left": (lambda n: claims.left(n, [IntentKind.CHANGE]), "uq_intents_open"),
+    "open_intent": (lambda n: jobs.open_by_node(n.generation, _KINDS), "uq_intents_open"),
+    "job": (lambda _n: jobs.by_ident("i7"), "uq_intents_ident|sqlite_autoindex_intents"),
+    "backlog": (lambda _n: jobs.open_by_kind(), "(uq|ix)_intents_"),
+    "watched": (lambda _n: certificates.ended_since(claims.now()), "ix_certificates_ended"),
+    "strays": (lambda _n: certificates.strays(), "ix_certificates_standing"),
+    "all certificates": (lambda _n: certificates.everyone(5, 10), "pk_certificates|PRIMARY KEY"),
     "certificate": (lambda n: certificates.latest(n.generation), "ix_certificates_generation"),
     "certificates": (lambda n: certificates.outstanding(n.generation), "(uq|ix)_certificates_"),
     "replay": (lambda _n: replays.find(_KEY, claims.now()), "uq_replays_key"),

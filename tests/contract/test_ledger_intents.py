@@ -96,7 +96,7 @@ def test_a_deletion_supersedes_what_is_left(ledger: Ledger, kind: IntentKind) ->
 
     assert NodeState.DELETING is ledger.node("cloud", WEB).state
     ledger.leave(deletion, "the CA is still down")
-    assert [deletion.ident] == [intent.ident for _, intent in ledger.claim_left()]
+    assert [deletion.ident] == [intent.ident for _, intent in ledger.claim_due()]
 
 
 def test_a_node_that_stayed_in_adding_can_be_deleted(ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ def test_a_failed_add_ends_as_undone(ledger: Ledger) -> None:
 
     with pytest.raises(NodeUnknown):
         ledger.node("cloud", WEB)
-    assert list(ledger.claim_left()) == []
+    assert list(ledger.claim_due()) == []
     assert reserve(ledger)[0].generation > node.generation
 
 
@@ -187,13 +187,13 @@ def test_what_is_left_is_claimed_once_and_oldest_first(ledger: Ledger) -> None:
         intent = ledger.begin(node, IntentKind.CHANGE, {"to": name}, request_id="r")
         ledger.leave(intent, f"{name} failed \0 \udcff")
 
-    found = list(ledger.claim_left())
+    found = list(ledger.claim_due())
 
     assert [node.certname for node, _ in found] == ["c", "a", "b"]
     assert [intent.payload for _, intent in found] == [{"to": "c"}, {"to": "a"}, {"to": "b"}]
     assert [intent.attempts for _, intent in found] == [1, 1, 1]
     assert found[0][1].last_error == "c failed \\x00 \\udcff"
-    assert list(ledger.claim_left()) == []
+    assert list(ledger.claim_due()) == []
 
 
 def test_what_is_left_can_be_claimed_for_one_node_and_some_kinds(ledger: Ledger) -> None:
@@ -205,7 +205,7 @@ def test_what_is_left_can_be_claimed_for_one_node_and_some_kinds(ledger: Ledger)
     found = ledger.claim_left(one, [IntentKind.CHANGE, IntentKind.REVOKE])
 
     assert [(one.certname, IntentKind.CHANGE)] == [(n.certname, i.kind) for n, i in found]
-    assert len(ledger.claim_left()) == 2
+    assert len(ledger.claim_due()) == 2
 
 
 def test_many_who_claim_at_once_share_what_is_left(ledger: Ledger) -> None:
@@ -213,7 +213,7 @@ def test_many_who_claim_at_once_share_what_is_left(ledger: Ledger) -> None:
     for index in range(8):
         ledger.leave(begin(ledger, active(ledger, f"n{index}"), IntentKind.CHANGE), "later")
 
-    results = race(*[ledger.claim_left] * 4)
+    results = race(*[ledger.claim_due] * 4)
 
     claimed = [intent.ident for found in results for _, intent in found]  # type: ignore[attr-defined]
     assert 8 == len(set(claimed)) == len(claimed)
@@ -227,7 +227,7 @@ def test_closing_is_idempotent(ledger: Ledger) -> None:
     ledger.close(intent)
     ledger.leave(intent, "too late")
 
-    assert list(ledger.claim_left()) == []
+    assert list(ledger.claim_due()) == []
 
 
 def test_who_gave_up_a_claim_cannot_use_it_any_more(ledger: Ledger) -> None:
@@ -235,7 +235,7 @@ def test_who_gave_up_a_claim_cannot_use_it_any_more(ledger: Ledger) -> None:
     node = active(ledger)
     former = begin(ledger, node, IntentKind.ISSUE)
     ledger.leave(former, "later")
-    [(_, claimed)] = ledger.claim_left()
+    [(_, claimed)] = ledger.claim_due()
 
     with pytest.raises(NodeBusy):
         ledger.order(former, KEY, KeyMaker.ESPM)

@@ -157,7 +157,7 @@ def test_a_signature_without_a_certificate_is_unavailable(stub: Stub, ca: http_a
 def test_revoking_what_is_not_there_is_not_even_asked(stub: Stub, ca: http_api.HttpApi) -> None:
     """Puppet Server 8.2.2 and later fail with 500 when only the inventory knows the name."""
     stub.on("GET", CERTIFICATE, NO_CERTIFICATE)
-    ca.revoke(NAME)
+    ca.revoke([NAME])
 
     assert stub.calls == [("GET", CERTIFICATE)]
 
@@ -273,11 +273,11 @@ def test_a_failed_revocation_is_forgiven_only_when_the_crl_shows_it(
     fake.submit(NAME, x509.new_csr(NAME, x509.new_key()))
     stub.on("GET", CERTIFICATE, (200, fake.sign(NAME)))
     if revoked:
-        fake.revoke(NAME)
+        fake.revoke([NAME])
     stub.on("GET", f"{API}/certificate_revocation_list/ca", (200, fake.crl()))
     outcome = "fine"
     try:
-        cli("exit 1").revoke(NAME)
+        cli("exit 1").revoke([NAME])
     except BackendRefused:
         outcome = "refused"
 

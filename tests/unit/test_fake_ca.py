@@ -34,7 +34,7 @@ def test_autosign_and_lost_revocations() -> None:
     ca.autosign = ca.loses_revocations = True
     ca.submit(NAME, x509.new_csr(NAME, x509.new_key()))
     pem = ca.certificate(NAME)
-    ca.revoke(NAME)
+    ca.revoke([NAME])
 
     assert pem is not None
     assert not x509.revoked(ca.crl(), pem)

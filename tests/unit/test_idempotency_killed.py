@@ -18,7 +18,6 @@ from espm.api.message import Answer, Request, encoded
 from espm.errors import EspmError, KeyDelivered
 from espm.health import Readiness
 from espm.model import NodeState
-from espm.recovery import recover
 from tests.api.platform import PLATFORMS, Door, Espm, running
 from tests.api.test_certificates import make_csr
 from tests.unit.test_recovery import MANY, NAME, Killed, Life, Mortal, _add, _valid
@@ -125,11 +124,11 @@ def test_a_repeat_after_a_kill_is_told_the_truth(
             cut = killed_after(steps, url, espm.ports, path, body)
             espm.ledger.orphan()
             if recovered:
-                assert recover(espm.ports) == 0
+                assert espm.recover() == 0
             told.append(told_truly(espm, path, body))
             assert _valid(espm) == ("certificate" in path or "certificate" in body)
             assert NAME not in espm.ca.requests
-            assert recover(espm.ports) == 0
+            assert espm.recover() == 0
         if not cut:
             break
 

@@ -22,8 +22,9 @@ class _Ledger:
         self.away = away
         self.left: list[tuple[str, str]] = []
 
-    def leave(self, intent: Intent, reason: str) -> None:
+    def leave(self, intent: Intent, reason: str, *, delay: float) -> None:
         """Note it."""
+        assert 0 < delay <= intents.LONGEST
         if self.away:
             msg = "the ledger is away"
             raise BackendUnavailable(msg)
@@ -43,19 +44,25 @@ def _ports(*, away: bool = False) -> Any:
 )
 def test_one_that_fails_does_not_stop_the_others(error: Exception, reason: str) -> None:
     """It is left with its reason, a bug's without its words, and the rest is carried on."""
-    ports, done = _ports(), []
-
-    def finish(_: Any, intent: Intent, __: Any) -> None:
-        if intent.ident == "1":
-            raise error
-        done.append(intent.ident)
-
-    claimed: Any = zip(NODES, INTENTS, strict=True)
-    errors = list(intents.carry_on(claimed, {IntentKind.DELETE: finish}, ports))
+    ports, done, errors = _ports(), [], list[Exception]()
+    for intent in INTENTS:
+        with intents.leaving(intent, errors, ports):
+            if intent.ident == "1":
+                raise error
+            done.append(intent.ident)
 
     assert errors == [error]
     assert done == ["0", "2"]
     assert ports.ledger.left == [("1", reason)]
+
+
+def test_each_attempt_waits_longer_up_to_a_minute() -> None:
+    """The intervals double, half of each is left to chance, and they stay below the bound."""
+    waits = [[intents.backoff(attempts) for _ in range(200)] for attempts in (0, 1, 3, 6, 9999)]
+
+    for drawn, longest in zip(waits, (1, 2, 8, 60, 60), strict=True):
+        assert longest / 2 <= min(drawn) < max(drawn) <= longest
+        assert max(drawn) - min(drawn) > longest / 4
 
 
 def test_a_step_that_fails_is_undone() -> None:
@@ -75,7 +82,7 @@ def test_what_cannot_be_undone_is_left() -> None:
     ports = _ports()
     with (
         pytest.raises(BackendUnavailable, match="step"),
-        intents.or_else(lambda: 1 / 0, INTENTS[0], ports),  # type: ignore[arg-type]
+        intents.or_else(lambda: 1 / 0, INTENTS[0], ports),
     ):
         raise BackendUnavailable("step")  # noqa: EM101 -- a test
 

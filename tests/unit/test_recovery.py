@@ -15,7 +15,6 @@ import pytest
 from espm import certificates, ledger, nodes, x509
 from espm.certificates import Order
 from espm.model import CertificateState, Certname, Classification, NodeState
-from espm.recovery import recover
 from tests.api.platform import PLATFORMS, Door, Espm, running
 
 if TYPE_CHECKING:
@@ -83,8 +82,7 @@ def _killed_after(steps: int, work: Work, ports: Ports) -> bool:
 
 
 def _start_anew(espm: Espm) -> None:
-    espm.ledger.orphan()
-    assert recover(espm.ports) == 0
+    assert espm.recover() == 0
 
 
 def _valid(espm: Espm) -> bool:

@@ -149,7 +149,7 @@ def test_only_a_crl_of_the_issuer_proves_a_revocation() -> None:
     pem = issued(ca)
     other.revoked.add(x509.parse_certificate(pem).serial)
     both = other.crl() + ca.crl()
-    ca.revoke(NAME)
+    ca.revoke([NAME])
 
     assert (x509.revoked(both, pem), x509.revoked(other.crl() + ca.crl(), pem)) == (False, True)
     with pytest.raises(RevocationUnproven):
@@ -160,7 +160,7 @@ def test_a_crl_that_the_ca_did_not_sign_proves_nothing() -> None:
     """The issuer's name alone can be anybody's."""
     ca, liar = FakeCa(), FakeCa()
     pem = issued(ca)
-    ca.revoke(NAME)
+    ca.revoke([NAME])
     liar.revoked.add(x509.parse_certificate(pem).serial)
 
     assert x509.revoked(liar.crl() + ca.crl(), pem, ca.bundle())

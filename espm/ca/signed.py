@@ -1,0 +1,67 @@
+"""The directory of signed certificates of a CA on this host, as the place to heal from.
+
+Puppet Server revokes by name: it reads the serial from the file of that name in its directory
+``signed`` (``revoke-existing-certs!``; from 8.2.2 on it adds what its inventory has of the name).
+When the file is gone, a revocation that was lost can't be ordered again.  So the certificate is put
+back, under a name that nobody else has: that revokes this serial and no other, whatever the CA has
+signed for the node's name since.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from espm.errors import BackendUnavailable
+from espm.model import HEALING, Certname
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class Signed:
+    """The directory ``signed`` of a CA; we must be able to write there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def put_back(self, pem: str, label: str) -> Iterator[Certname]:
+        """Have a certificate in the directory during the block; yield the name it has there.
+
+        :param label: what tells it from others, in lower-case letters and digits.
+        :raises espm.errors.BackendUnavailable: the directory can't be written.
+        """
+        name = Certname(f"{HEALING}{label}")
+        file = self._path / f"{name}.pem"
+        try:
+            self._write(file, pem)
+            try:
+                yield name
+            finally:
+                file.unlink(missing_ok=True)
+        except OSError as exc:
+            msg = "the CA's directory of signed certificates can't be written"
+            raise BackendUnavailable(msg) from exc
+
+    def sweep(self) -> None:
+        """Remove what a process left that was killed while it healed."""
+        with suppress(OSError):
+            for file in self._path.glob(f"{HEALING}*"):
+                file.unlink(missing_ok=True)
+
+    def _write(self, file: Path, pem: str) -> None:
+        """Write aside and rename: Puppet Server may list the directory and read all of it."""
+        aside = file.with_suffix(".new")
+        aside.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(aside, flags, 0o644), "w") as opened:
+            # Puppet Server's user must be able to read it, whatever our umask is.
+            os.fchmod(opened.fileno(), 0o644)
+            opened.write(pem)
+        aside.rename(file)

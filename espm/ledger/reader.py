@@ -1,0 +1,119 @@
+"""What the ledger tells without changing anything: the reading half of the port.
+
+Each method is one transaction that never waits for one that writes.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from espm.ledger import certificates, claims, jobs, nodes, rows
+from espm.ledger.claims import now
+from espm.ledger.engine import reading
+from espm.model import NodeState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    import sqlalchemy as sa
+
+    from espm.model import (
+        Backlog,
+        Certificate,
+        Certname,
+        Intent,
+        IntentKind,
+        Job,
+        Node,
+    )
+
+# How many rows one transaction of nodes() and all_certificates() reads: a megabyte or so.
+_BATCH = 500
+
+
+class Reader:
+    """The methods of :class:`espm.ports.Ledger` that only read."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def node(self, platform: str, certname: Certname) -> Node:
+        """See :meth:`espm.ports.Ledger.node`."""
+        with reading(self._engine) as connection:
+            return nodes.find(connection, platform, certname)
+
+    def was_deleted(self, platform: str, certname: Certname) -> bool:
+        """See :meth:`espm.ports.Ledger.was_deleted`."""
+        with reading(self._engine) as connection:
+            ended = connection.execute(nodes.last_ended(platform, certname)).scalar()
+            return bool(ended == NodeState.DELETED)
+
+    def page(
+        self, platform: str, *, state: NodeState | None, after: Certname | None, limit: int
+    ) -> Sequence[Node]:
+        """See :meth:`espm.ports.Ledger.page`."""
+        with reading(self._engine) as connection:
+            return nodes.fetch(connection, nodes.page(platform, state, after, limit))
+
+    def nodes(self) -> Iterator[Node]:
+        """See :meth:`espm.ports.Ledger.nodes`; by name, no transaction open between two nodes."""
+        after, batch = "", self._batch("")
+        while batch:
+            yield from batch
+            after = batch[-1].certname
+            batch = self._batch(after)
+
+    def _batch(self, after: str) -> Sequence[Node]:
+        with reading(self._engine) as connection:
+            return nodes.fetch(connection, nodes.everyone(after, _BATCH))
+
+    def certificate(self, node: Node) -> Certificate | None:
+        """See :meth:`espm.ports.Ledger.certificate`."""
+        with reading(self._engine) as connection:
+            row = connection.execute(certificates.latest(node.generation)).mappings().first()
+            return rows.certificate(row) if row else None
+
+    def certificates(self, node: Node) -> Sequence[Certificate]:
+        """See :meth:`espm.ports.Ledger.certificates`."""
+        with reading(self._engine) as connection:
+            found = connection.execute(certificates.outstanding(node.generation)).mappings()
+            return [rows.certificate(row) for row in found]
+
+    def all_certificates(self) -> Iterator[tuple[Certname, Certificate]]:
+        """See :meth:`espm.ports.Ledger.all_certificates`."""
+        after = 0
+        while batch := self._certificates_after(after):
+            yield from batch
+            after = batch[-1][1].ident
+
+    def _certificates_after(self, ident: int) -> Sequence[tuple[Certname, Certificate]]:
+        with reading(self._engine) as connection:
+            return certificates.fetch(connection, certificates.everyone(ident, _BATCH))
+
+    def watched(self, seconds: float) -> Sequence[tuple[Certname, Certificate]]:
+        """See :meth:`espm.ports.Ledger.watched`."""
+        since = now() - timedelta(seconds=seconds)
+        with reading(self._engine) as connection:
+            recent = certificates.fetch(connection, certificates.ended_since(since))
+            return [*certificates.fetch(connection, certificates.strays()), *recent]
+
+    def job(self, platform: str, ident: str) -> Job:
+        """See :meth:`espm.ports.Ledger.job`."""
+        with reading(self._engine) as connection:
+            return jobs.find(connection, platform, ident)
+
+    def open_intent(self, node: Node, kinds: Collection[IntentKind]) -> Intent | None:
+        """See :meth:`espm.ports.Ledger.open_intent`."""
+        with reading(self._engine) as connection:
+            return jobs.open_of(connection, node, kinds)
+
+    def is_closed(self, intent: Intent) -> bool:
+        """See :meth:`espm.ports.Ledger.is_closed`."""
+        with reading(self._engine) as connection:
+            return claims.is_closed(connection, intent)
+
+    def backlog(self) -> Backlog:
+        """See :meth:`espm.ports.Ledger.backlog`."""
+        with reading(self._engine) as connection:
+            return jobs.backlog(connection)

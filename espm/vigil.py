@@ -1,0 +1,110 @@
+"""A second look at what was settled a short while ago.
+
+Two things happen behind a proof.  Another tool that revokes by Puppet Server's ``clean`` may write
+a CRL back that it read before ours was in it (reference facts on the CA, 0.1).  And a CA that hung
+may do late what it was told before espm gave up: sign a CSR whose order is void by then.  So what
+was revoked or found void is looked at again for a while, and put right.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from espm import metrics, settling
+from espm.errors import BackendError, RevocationUnproven, causes
+from espm.failfast import FailFast
+from espm.model import CertificateState
+from espm.proving import heal, revocations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from espm.model import Certname, Issued
+    from espm.ports import Ports
+    from espm.settling import Named
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+EVERY = 10.0
+
+#: For how many seconds something is looked at again; longer than a CA call takes at most.
+WATCHED = 180.0
+
+
+class Vigil:
+    """Looks again, every now and then; for one thread, the one that revokes."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic()
+
+    def look(self, ports: Ports) -> None:
+        """Look at what is watched, if it is time; never raises what the CA does.
+
+        :raises espm.errors.BackendUnavailable: the ledger is away.
+        """
+        if time.monotonic() < self._next:
+            return
+        watched = ports.ledger.watched(WATCHED)
+        try:
+            look_again(watched, replace(ports, ca=FailFast(ports.ca)))
+        except BackendError as error:
+            log.warning("could not look again at what was revoked: %s", causes(error))
+        self._next = time.monotonic() + EVERY
+
+
+def look_again(watched: Sequence[Named], ports: Ports) -> None:
+    """Put right what is not any more, or not yet, as the ledger says it is.
+
+    :raises espm.errors.BackendError: the CA can't be asked.
+    """
+    over = {CertificateState.REVOKED, CertificateState.VOID}
+    strays = [item for item in watched if item[1].state not in over]
+    for certname, certificate in watched:
+        if certificate.state is CertificateState.VOID:
+            strays += settling.turned_up(certname, certificate, ports)
+    for error in settling.settle(strays, ports).values():
+        log.error("a certificate that is nobody's is not revoked yet: %s", causes(error))
+    revoked = [
+        (certname, certificate.issued)
+        for certname, certificate in watched
+        if certificate.state is CertificateState.REVOKED and certificate.issued is not None
+    ]
+    restore(revoked, ports)
+
+
+def restore(
+    revoked: Sequence[tuple[Certname, Issued]], ports: Ports
+) -> list[tuple[Certname, Issued]]:
+    """Heal those of *revoked* that the CRL has lost; return which are lost still.
+
+    :raises espm.errors.BackendError: the CRL can't be had.
+    """
+    lost = missing(revoked, ports)
+    if lost:
+        metrics.LOST.inc(len(lost))
+        log.error("the CRL has lost %d revocations that it had shown", len(lost))
+        if heal(lost, ports):
+            lost = missing(lost, ports)
+    return lost
+
+
+def missing(
+    revoked: Sequence[tuple[Certname, Issued]], ports: Ports
+) -> list[tuple[Certname, Issued]]:
+    """Return those of *revoked* that the CRL does not show, though they have not run out."""
+    if not revoked:
+        return []
+    crl = revocations(ports)
+    found = []
+    for certname, issued in revoked:
+        try:
+            shown = crl.end(issued)
+        except RevocationUnproven:
+            shown = False
+        if not shown:
+            found.append((certname, issued))
+    return found
