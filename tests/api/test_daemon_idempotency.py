@@ -100,7 +100,7 @@ def test_a_repeat_during_the_recovery_is_told_to_come_again(
             hold.reached()
             busy = add(site.client(), certificate={})
             other = add(site.client(), groups=["web"])
-        again.out.wait_for(f"carried on: add of {NAME}")
+        again.out.wait_for(f"took back {NAME}")
         done = add(site.client(), certificate={})
 
     assert (busy.status_code, slug(busy)) == (409, "idempotency-busy")

@@ -302,7 +302,7 @@ def test_what_was_signed_although_we_were_told_otherwise_is_found(
 
 
 def test_what_could_not_be_undone_is_carried_on_by_the_repeat(espm: Espm, cloud: Client) -> None:
-    """While the CA is away it is 503; once it is back, the repeat cleans up and runs anew."""
+    """While the CA is away it is refused; once it is back, the repeat cleans up and runs anew."""
     espm.ca.fail_after["sign"] = espm.ca.fail_before["revoke"] = DOWN
     answers = [add(cloud, certificate={}), add(cloud, certificate={})]
     conflict = add(cloud, groups=["web"])
@@ -310,8 +310,8 @@ def test_what_could_not_be_undone_is_carried_on_by_the_repeat(espm: Espm, cloud:
     espm.ca.fail_before.clear()
     done = add(cloud, certificate={})
 
-    assert [slug(answer) for answer in answers] == ["backend-unavailable"] * 2
-    assert answers[1].headers["Retry-After"] == "10"
+    assert [slug(answer) for answer in answers] == ["backend-unavailable", "idempotency-busy"]
+    assert answers[1].headers["Retry-After"].isdigit()
     assert slug(conflict) == "idempotency-conflict"
     assert (done.status_code, len(espm.ca.revoked)) == (201, 1)
     assert "Idempotency-Replayed" not in done.headers
