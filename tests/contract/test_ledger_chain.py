@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -228,11 +229,16 @@ def test_what_is_added_meanwhile_is_no_fault(ledger: SqlLedger, url: str) -> Non
         assert chain.fault(log.rows(until=end), head) is None
 
 
+def shown(language: str) -> str:
+    """Return the block in a language that the documentation of the audit log has."""
+    page = (ROOT / "docs/administration.md").read_text().partition("\n## The audit log\n")[2]
+    [block] = re.findall(rf"(?ms)^```{language}\n(.*?)^```$", page.partition("\n## ")[0])
+    return str(block)
+
+
 def independent(lines: list[bytes], tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """Run the program that the documentation shows on an export."""
-    page = (ROOT / "docs/administration.md").read_text().partition("\n## The audit log\n")[2]
-    [program] = re.findall(r"(?ms)^```python\n(.*?)^```$", page.partition("\n## ")[0])
-    (tmp_path / "verify.py").write_text(program)
+    (tmp_path / "verify.py").write_text(shown("python"))
     return subprocess.run(
         [sys.executable, "-IS", tmp_path / "verify.py"],
         input=b"".join(line + b"\n" for line in lines).decode(),
@@ -262,6 +268,18 @@ def test_an_export_can_be_verified_without_espm(
         [*lines[:3], lines[3].replace(b"done", b"undone"), *lines[4:]],
     ):
         assert independent(broken, tmp_path).returncode == 1
+
+
+def test_the_line_that_is_shown_is_a_row(ledger: SqlLedger, url: str, tmp_path: Path) -> None:
+    """The documentation's own example has every member and a hash that is right."""
+    active(ledger)
+    with open_chain(url) as log:
+        [line] = log.export()
+    done = independent([shown("json").strip().encode()], tmp_path)
+
+    assert json.loads(shown("json")).keys() == json.loads(line).keys()
+    assert done.returncode == 0
+    assert done.stdout.strip() in (ROOT / "docs/administration.md").read_text()
 
 
 def test_a_line_is_canonical_itself(ledger: SqlLedger, url: str) -> None:
