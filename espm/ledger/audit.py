@@ -34,7 +34,7 @@ from espm.model import CertificateState, IntentKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from espm.model import Certificate, Intent
+    from espm.model import Certificate, Intent, Node
 
 log = logging.getLogger("espm.audit")
 
@@ -114,16 +114,19 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         _say(row)
 
 
-def note_opened(connection: sa.Connection, intent: Intent) -> None:
-    """Note that *intent* was begun, if it will be carried on until it is done."""
-    if intent.kind in _PROMISED:
-        _note(connection, _asked(connection, intent), intent.kind, "begun")
+def note_opened(connection: sa.Connection, node: Node, kind: IntentKind, request_id: str) -> None:
+    """Note that an intent of *kind* was begun, if it will be carried on until it is done."""
+    if kind in _PROMISED:
+        who: Row = {"platform": node.platform, "certname": node.certname}
+        who |= {"generation": node.generation, "request_id": request_id}
+        _note(connection, who, kind, "begun")
 
 
 def note_closed(connection: sa.Connection, intent: Intent, outcome: str) -> None:
     """Note how *intent* ended, if that is more than what its certificates tell."""
     if intent.kind in _TOLD_AT_END:
-        _note(connection, _asked(connection, intent), intent.kind, outcome)
+        who = connection.execute(OF_INTENT, {"ident": intent.ident}).mappings().one()
+        _note(connection, dict(who), intent.kind, outcome)
 
 
 def note_certificate(connection: sa.Connection, certificate: Certificate) -> None:
@@ -134,16 +137,12 @@ def note_certificate(connection: sa.Connection, certificate: Certificate) -> Non
     issued = certificate.issued
     known = {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint} if issued else {}
     who = connection.execute(OF_NODE, {"generation": certificate.generation}).mappings().one()
-    _note(connection, who, action, outcome, **known)
-
-
-def _asked(connection: sa.Connection, intent: Intent) -> sa.RowMapping:
-    return connection.execute(OF_INTENT, {"ident": intent.ident}).mappings().one()
+    _note(connection, dict(who), action, outcome, **known)
 
 
 def _note(
     connection: sa.Connection,
-    who: sa.RowMapping,
+    who: Row,
     action: IntentKind,
     outcome: str,
     **certificate: str,

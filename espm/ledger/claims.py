@@ -104,9 +104,8 @@ def insert(
         created_at=now(),
         **claimant.claim(),
     )
-    intent = rows.intent(connection.execute(added.returning(intents)).mappings().one())
-    audit.note_opened(connection, intent)
-    return intent
+    audit.note_opened(connection, node, kind, request_id)
+    return rows.intent(connection.execute(added.returning(intents)).mappings().one())
 
 
 def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None:
