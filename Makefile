@@ -22,7 +22,7 @@ test: prerequisites lint ## all tests, live ones included
 
 .PHONY: check
 check: lint ## the fast part: format, lint, types, import contracts, unit and API tests
-	$(PYTEST) -m "not live and not postgresql" -q -n auto
+	$(PYTEST) -m "not live and not postgresql and not slow" -q -n auto
 
 .PHONY: lint
 lint: $(READY)

@@ -186,11 +186,7 @@ def _render(answer: Answer, headers: Mapping[str, str]) -> bytes:
     """Put *answer* into CherryPy's response and return its body."""
     response = cherrypy.serving.response
     etag = answer.headers.get("ETag")
-    if (
-        etag
-        and cherrypy.serving.request.method in {"GET", "HEAD"}
-        and {etag, "*"} & set(entity_tags(headers.get("if-none-match", "")))
-    ):
+    if etag and cherrypy.serving.request.method in {"GET", "HEAD"} and _known(etag, headers):
         answer = Answer(304, None, answer.headers)
     response.status = answer.status
     response.headers.pop("Content-Type", None)
@@ -203,6 +199,12 @@ def _render(answer: Answer, headers: Mapping[str, str]) -> bytes:
         return b""
     response.headers["Content-Type"] = answer.content_type
     return answer.body if isinstance(answer.body, bytes) else encoded(answer.body)
+
+
+def _known(etag: str, headers: Mapping[str, str]) -> bool:
+    """Return whether the caller has what *etag* names; a proxy may have weakened its tag."""
+    tags = entity_tags(headers.get("if-none-match", ""))
+    return not {"*", etag}.isdisjoint(tag.removeprefix("W/") for tag in tags)
 
 
 def _log_access() -> None:

@@ -5,7 +5,6 @@ No handler catches anything; :mod:`espm.api.problem` renders what is raised.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +13,7 @@ import espm
 from espm import certificates, limits, nodes
 from espm.api import bodies, created, jobs, kinds, paging, problem
 from espm.api.faults import PathUnknown
-from espm.api.message import Answer
+from espm.api.message import Answer, entity_tag
 from espm.errors import InvalidCertname, NodeUnknown
 from espm.model import Certname, Classification
 
@@ -76,7 +75,7 @@ class Handlers:
         catalogue = self.ports.catalogue.classes(environment, max_age=0 if fresh else None)
         globs = request.platform.limits.classes
         body = bodies.catalogue_body(catalogue, lambda name: _any(name, globs))
-        etag = _digest(f"{catalogue.etag} {globs}".encode())
+        etag = entity_tag(f"{catalogue.etag} {globs}".encode())
         return Answer(body=body, headers={"ETag": etag})
 
     def add_node(self, request: Request) -> Answer:
@@ -212,8 +211,4 @@ def _any(name: str, globs: tuple[str, ...]) -> bool:
 
 
 def _pem(pem: bytes) -> Answer:
-    return Answer(body=pem, headers={"ETag": _digest(pem)}, content_type=_PEM)
-
-
-def _digest(content: bytes) -> str:
-    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return Answer(body=pem, headers={"ETag": entity_tag(pem)}, content_type=_PEM)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from espm.model import Json, Platform
+
+# RFC 9110, 8.8.3 and 5.6.1: lists may have empty elements.
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS = re.compile(rf"\*|[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +53,19 @@ class Request:
     def if_match(self) -> tuple[str, ...]:
         """The entity tags of ``If-Match``; none when it is absent.
 
-        :raises espm.errors.InvalidRequest: the header is there without any tag, as a script
-            sends it whose variable is empty: that protects nothing.
+        :raises espm.errors.InvalidRequest: the header is there and says something else.  What
+            protects nothing, as that of a script whose variable is empty, is not let pass.
         """
         header = self.headers.get("if-match")
-        tags = entity_tags(header or "")
-        if header is not None and not tags:
-            msg = "If-Match has no entity tag; leave the header out to match anything"
+        if header is None:
+            return ()
+        if not _TAGS.fullmatch(header):
+            msg = (
+                "If-Match is neither a list of entity tags, each in double quotes, nor '*'; leave "
+                "the header out to match anything"
+            )
             raise InvalidRequest(msg)
-        return tags
+        return entity_tags(header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +89,10 @@ def encoded(body: Json) -> bytes:
 
 
 def entity_tags(header: str) -> tuple[str, ...]:
-    """Return the entity tags of an ``If-Match`` or ``If-None-Match`` header."""
-    return tuple(tag.strip() for tag in header.split(",") if tag.strip())
+    """Return the entity tags of an ``If-Match`` or ``If-None-Match`` header, or ``*``."""
+    return ("*",) if header == "*" else tuple(re.findall(_TAG, header))
+
+
+def entity_tag(content: bytes) -> str:
+    """Return an entity tag that changes exactly when *content* does."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'

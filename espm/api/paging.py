@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 #: The parameters of a query that ask for a page.
 QUERY = ("state", "limit", "after")
 
-_USUAL = 100
-_MOST = 1000
-_LISTED = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
+#: How many nodes a page has that is not asked for more or fewer, and at most.
+USUAL, MOST = 100, 1000
+
+#: The states that a node which is listed may be in.
+LISTED = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
 
 
 class Page(NamedTuple):
@@ -43,7 +45,7 @@ def wanted(query: Mapping[str, str]) -> Page:
     return Page(
         None if state is None else _state(state),
         None if after is None else Certname(after),
-        _limit(query.get("limit", str(_USUAL))),
+        _limit(query.get("limit", str(USUAL))),
     )
 
 
@@ -61,14 +63,14 @@ def _path(page: Page, last: Node) -> str:
 
 
 def _limit(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", text, re.ASCII) or int(text) > _MOST:
-        msg = f"limit: not a number from 1 to {_MOST}"
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text, re.ASCII) or int(text) > MOST:
+        msg = f"limit: not a number from 1 to {MOST}"
         raise InvalidRequest(msg)
     return int(text)
 
 
 def _state(text: str) -> NodeState:
-    if text not in _LISTED:
-        msg = f"state: not one of {', '.join(_LISTED)}"
+    if text not in LISTED:
+        msg = f"state: not one of {', '.join(LISTED)}"
         raise InvalidRequest(msg)
     return NodeState(text)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING
 
-from espm.api import paging
+from espm.api import openapi, paging
+from espm.api import operations as op
 from espm.api.faults import MethodRefused, PathUnknown
 from espm.api.handlers import Handlers
+from espm.api.message import Answer, entity_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from espm.api.message import Answer, Request
+    from espm.api.message import Request
+    from espm.api.operation import Operation
 
 
 class Waits(Enum):
@@ -34,6 +38,7 @@ class Route:
     """One request of the API.
 
     :ivar path: with ``{name}`` for a segment that varies.
+    :ivar operation: what the contract says of it.
     :ivar open: whether anybody may call it.
     :ivar keyed: whether an ``Idempotency-Key`` counts.
     :ivar query: the parameters that its query may have.
@@ -42,30 +47,47 @@ class Route:
     method: str
     path: str
     handler: Callable[[Handlers, Request], Answer]
+    operation: Operation
     open: bool = False
     waits: Waits = Waits.NEVER
     keyed: bool = False
     query: tuple[str, ...] = ()
 
 
+@cache
+def contract() -> bytes:
+    """Return the OpenAPI document that describes :data:`ROUTES`."""
+    return openapi.document(ROUTES)
+
+
+def _contract(_: Handlers, __: Request) -> Answer:
+    """GET /v1/openapi.json."""
+    return Answer(body=contract(), headers={"ETag": entity_tag(contract())})
+
+
+_NODE = "/v1/nodes/{certname}"
+_CERTIFICATE = f"{_NODE}/certificate"
+_MUST, _MAY = Waits.MUST, Waits.MAY
+
 ROUTES = (
-    Route("GET", "/v1/whoami", Handlers.whoami),
-    Route("GET", "/v1/groups", Handlers.groups),
-    Route("GET", "/v1/classes", Handlers.classes, waits=Waits.MUST, query=("environment",)),
-    Route("GET", "/v1/nodes", Handlers.list_nodes, query=paging.QUERY),
-    Route("POST", "/v1/nodes", Handlers.add_node, waits=Waits.MUST, keyed=True),
-    Route("GET", "/v1/nodes/{certname}", Handlers.get_node),
-    Route("PUT", "/v1/nodes/{certname}", Handlers.put_node, waits=Waits.MUST),
-    Route("DELETE", "/v1/nodes/{certname}", Handlers.delete_node, waits=Waits.MAY),
-    Route("GET", "/v1/nodes/{certname}/certificate", Handlers.get_certificate),
-    Route("POST", "/v1/nodes/{certname}/certificate", Handlers.issue, waits=Waits.MUST, keyed=True),
-    Route("DELETE", "/v1/nodes/{certname}/certificate", Handlers.revoke, waits=Waits.MAY),
-    Route("GET", "/v1/jobs/{ident}", Handlers.get_job),
-    Route("GET", "/v1/ca", Handlers.ca, waits=Waits.MUST),
-    Route("GET", "/v1/crl", Handlers.crl, waits=Waits.MUST),
-    Route("GET", "/healthz", Handlers.healthz, open=True),
-    Route("GET", "/readyz", Handlers.readyz, open=True),
-    Route("GET", "/problems/{slug}", Handlers.problem, open=True),
+    Route("GET", "/v1/whoami", Handlers.whoami, op.WHOAMI),
+    Route("GET", "/v1/groups", Handlers.groups, op.GROUPS),
+    Route("GET", "/v1/classes", Handlers.classes, op.CLASSES, waits=_MUST, query=("environment",)),
+    Route("GET", "/v1/nodes", Handlers.list_nodes, op.LIST_NODES, query=paging.QUERY),
+    Route("POST", "/v1/nodes", Handlers.add_node, op.ADD_NODE, waits=_MUST, keyed=True),
+    Route("GET", _NODE, Handlers.get_node, op.GET_NODE),
+    Route("PUT", _NODE, Handlers.put_node, op.PUT_NODE, waits=_MUST),
+    Route("DELETE", _NODE, Handlers.delete_node, op.DELETE_NODE, waits=_MAY),
+    Route("GET", _CERTIFICATE, Handlers.get_certificate, op.GET_CERTIFICATE),
+    Route("POST", _CERTIFICATE, Handlers.issue, op.ISSUE, waits=_MUST, keyed=True),
+    Route("DELETE", _CERTIFICATE, Handlers.revoke, op.REVOKE, waits=_MAY),
+    Route("GET", "/v1/jobs/{ident}", Handlers.get_job, op.GET_JOB),
+    Route("GET", "/v1/ca", Handlers.ca, op.CA, waits=_MUST),
+    Route("GET", "/v1/crl", Handlers.crl, op.CRL, waits=_MUST),
+    Route("GET", "/v1/openapi.json", _contract, op.OPENAPI),
+    Route("GET", "/healthz", Handlers.healthz, op.HEALTHZ, open=True),
+    Route("GET", "/readyz", Handlers.readyz, op.READYZ, open=True),
+    Route("GET", "/problems/{slug}", Handlers.problem, op.PROBLEM, open=True),
 )
 
 _PATTERNS = {

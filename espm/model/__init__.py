@@ -14,7 +14,13 @@
     who calls us, and how we call Puppet
 """
 
-from espm.model.certname import CERTNAME_LENGTH, HEALING, Certname
+from espm.model.certname import (
+    CERTNAME,
+    CERTNAME_LENGTH,
+    HEALING,
+    NEVER_CERTNAMES,
+    Certname,
+)
 from espm.model.classification import (
     Catalogable,
     Catalogue,
@@ -39,8 +45,10 @@ from espm.model.platform import Limits, Platform, PuppetAccess
 from espm.model.replay import Fate, Kept, Replay, ReplayKey
 
 __all__ = [
+    "CERTNAME",
     "CERTNAME_LENGTH",
     "HEALING",
+    "NEVER_CERTNAMES",
     "Backlog",
     "Catalogable",
     "Catalogue",

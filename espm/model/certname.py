@@ -13,9 +13,9 @@ CERTNAME_LENGTH = 64
 #: Begins the names under which the CA is given certificates to heal; never a node's.
 HEALING = "espm-heal-"
 
-# validate-subject! of Puppet Server's certificate_authority.clj, as reference facts on the CA
-# state it: lower case, first label starts alphanumeric or "_", no label ends in "-".
-_CERTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_-]*[a-z0-9_])*", re.ASCII)
+#: validate-subject! of Puppet Server's certificate_authority.clj, as reference facts on the CA
+#: state it: lower case, first label starts alphanumeric or "_", no label ends in "-".
+CERTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_-]*[a-z0-9_])*", re.ASCII)
 
 _CERTNAME_RULE = (
     "a certname has at most 64 characters: labels of a-z, 0-9, '_' and '-', joined by single "
@@ -23,7 +23,7 @@ _CERTNAME_RULE = (
 )
 
 #: Names that mean something else to Puppet or to the machine.
-_NEVER = frozenset({"ca", "localhost"})
+NEVER_CERTNAMES = frozenset({"ca", "localhost"})
 
 
 class Certname(str):
@@ -38,9 +38,9 @@ class Certname(str):
         """Return *value* as a certname, having checked it."""
         if not isinstance(value, str) or len(value) > CERTNAME_LENGTH:
             raise InvalidCertname(_CERTNAME_RULE)
-        if not _CERTNAME.fullmatch(value):
+        if not CERTNAME.fullmatch(value):
             raise InvalidCertname(_CERTNAME_RULE)
-        if value in _NEVER:
+        if value in NEVER_CERTNAMES:
             msg = f"'{value}' is reserved and never a node's certname"
             raise InvalidCertname(msg)
         return super().__new__(cls, value)

@@ -23,6 +23,7 @@ from espm.model import Limits, Platform
 from espm.ports import Ports
 from espm.server.connections import ServerLimits, build_server
 from espm.server.tls import Adapter, build_context
+from tests.api import contract
 from tests.api.wire import write_pair
 from tests.fake_catalogue import FakeCatalogue
 from tests.fakes import FakeCa
@@ -85,13 +86,15 @@ class Client:
         self.session.trust_env = False
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Return the answer to one request."""
+        """Return the answer to one request, having held it to the contract."""
         headers = options.pop("headers", {})
         if self.psk is not None:
             headers = {"Authorization": f"Bearer {self.psk}", **headers}
-        return self.session.request(
+        answer = self.session.request(
             method, self.url + path, verify=self.ca_file, headers=headers, timeout=30, **options
         )
+        contract.check(answer)
+        return answer
 
     def add(self, certname: str, **body: Any) -> requests.Response:
         """Add a node."""

@@ -316,9 +316,11 @@ def test_a_query_that_is_no_utf8_is_refused(espm: Espm, cloud: Client) -> None:
     assert slug(cloud.get("/v1/nodes?limit=%ff")) == "invalid-request"
 
 
-@pytest.mark.parametrize("header", ["", ",", ", ,"])
-def test_an_empty_if_match_deletes_nothing(cloud: Client, header: str) -> None:
-    """A script with an empty variable keeps its protection."""
+@pytest.mark.parametrize(
+    "header", ["", ",", ", ,", "{}", "1.1", '"1.1', '"1.1" "1.2"', '*, "1.1"', "W/1.1", "**"]
+)
+def test_an_if_match_without_entity_tags_deletes_nothing(cloud: Client, header: str) -> None:
+    """A script with an empty variable, or one that lost the quotes, keeps its protection."""
     cloud.add(NAME)
     answer = cloud.call("DELETE", f"/v1/nodes/{NAME}", headers={"If-Match": header})
 
@@ -345,6 +347,24 @@ def test_a_repeated_name_is_found_at_once() -> None:
         parse_json(f'{{{names},"a19999":1}}'.encode())
 
     assert monotonic() - begun < 5  # counting each name takes ten times that
+
+
+def test_an_if_match_that_lost_its_quotes_is_refused_afterwards_too(cloud: Client) -> None:
+    """It is not right because the node is deleted already."""
+    cloud.add(NAME)
+    cloud.call("DELETE", f"/v1/nodes/{NAME}")
+    answer = cloud.call("DELETE", f"/v1/nodes/{NAME}", headers={"If-Match": "{}"})
+
+    assert slug(answer) == "invalid-request"
+
+
+@pytest.mark.parametrize("header", ['{}, "x"', '"x",W/{}', "*", ', {} , "a,b"'])
+def test_an_etag_is_known_in_every_form_of_a_list(cloud: Client, header: str) -> None:
+    """A list may have other tags and empty elements, and a proxy may have weakened ours."""
+    tag = cloud.get("/v1/ca").headers["ETag"]
+    given = {"If-None-Match": header.replace("{}", tag)}
+
+    assert cloud.get("/v1/ca", headers=given).status_code == 304
 
 
 @pytest.mark.parametrize("path", ["/v1/ca", "/v1/crl", "/v1/groups", "/healthz", "/readyz"])
