@@ -17,6 +17,7 @@ from cryptography.x509 import (
 )
 
 from espm import x509
+from espm.config.credential import is_credential, located, missing
 from espm_setup import changes, client, files, hooks
 from espm_setup.errors import SetupError
 from espm_setup.hostnames import names_and_addresses, sorted_out
@@ -107,7 +108,11 @@ def _names(certificate: Certificate, pem: bytes) -> list[str]:
 
 
 def _path(server: Mapping[str, str], key: str, ini: Path) -> Path:
-    path = Path(server.get(key) or ".")
+    value = located(server.get(key) or ".")
+    if is_credential(value):
+        msg = f"[server] {key} in {ini}: {missing(value)}"
+        raise SetupError(msg)
+    path = Path(value)
     if not path.is_absolute():
         msg = f"[server] {key} in {ini} is no absolute path"
         raise SetupError(msg)

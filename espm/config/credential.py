@@ -28,6 +28,6 @@ def located(value: str) -> str:
 def missing(value: str) -> str:
     """Return what to say when a key is needed and systemd has handed over none."""
     return (
-        f'"{value}" is there only for the service that systemd starts (LoadCredential); by hand, '
-        "while it runs: CREDENTIALS_DIRECTORY=/run/credentials/espm.service espm ..."
+        f'"{value}" is there only for the service that systemd starts (LoadCredential); to use it '
+        "by hand while that runs, set CREDENTIALS_DIRECTORY=/run/credentials/espm.service"
     )

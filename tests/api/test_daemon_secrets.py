@@ -43,7 +43,13 @@ class Run:
         """Let nodes be launched, well and badly, and note the keys that come back."""
         client, name = self._site.client(), f"web{round_}.example.com"
         secret = {"classes": {"profile::web": {"docroot": PASSWORD}}, "certificate": {}}
-        self._keep(client.add(name, **secret).json()["certificate"])
+        key = {"Idempotency-Key": f"launch-{round_}"}
+        body = {"certname": name, **secret}
+        first, again = (
+            client.call("POST", "/v1/nodes", json=body, headers=key).json() for _ in range(2)
+        )
+        assert first == again
+        self._keep(first["certificate"])
         client.add(name, **secret)
         self._site.client(WRONG_PSK).add(f"stranger{round_}.example.com", **secret)
         client.add("Not A Name", **secret, private_key=self.keys[-1])

@@ -82,7 +82,7 @@ def test_by_hand_it_is_said_how(
 
     assert code == 78
     assert f'"credential:{NAME}" is there only for the service that systemd starts' in said
-    assert "CREDENTIALS_DIRECTORY=/run/credentials/espm.service espm" in said
+    assert "set CREDENTIALS_DIRECTORY=/run/credentials/espm.service" in said
 
 
 def test_what_needs_no_key_works_by_hand(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:

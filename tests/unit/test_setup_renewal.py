@@ -231,6 +231,20 @@ def test_a_key_with_a_passphrase_is_said_to_be_one(
     refused(place, capsys, "without a passphrase")
 
 
+def test_a_key_from_systemd_is_used_where_it_is(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without systemd's directory it is said how to name that."""
+    ini, pin = place / "espm.ini", x509.spki_pin((place / "server.pem").read_bytes())
+    ini.write_text(ini.read_text().replace(f"{place}/server.key", "credential:server.key"))
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    refused(place, capsys, "set CREDENTIALS_DIRECTORY=/run/credentials/espm.service")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(place))
+
+    assert setup(place) == 0
+    assert x509.spki_pin((place / "server.pem").read_bytes()) == pin
+
+
 def refused(place: Path, capsys: pytest.CaptureFixture[str], said: str) -> None:
     """Expect a refusal that says *said* and changes nothing."""
     before = {path: path.read_bytes() for path in place.iterdir()}
