@@ -115,6 +115,14 @@ def test_there_is_time_to_notice_that_it_hangs() -> None:
     assert ServerLimits().shutdown_seconds < float(SERVICE["TimeoutStopSec"][0])
 
 
+def test_a_start_is_not_cut_short() -> None:
+    """It comes back each time: a limit that a large site's start exceeds keeps espm down for good,
+    and systemd's own is 90 seconds.
+    """
+    assert SERVICE["TimeoutStartSec"] == ["30min"]
+    assert "\nStartLimitIntervalSec=0\n" in UNIT.read_text()
+
+
 def test_the_own_user_can_be_made(tmp_path: Path) -> None:
     """By systemd-sysusers, as a user without a shell."""
     program = shutil.which("systemd-sysusers") or absent("systemd-sysusers is not here")
