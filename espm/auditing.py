@@ -21,7 +21,7 @@ def verify(config_path: Path, logged: chain.Head | None = None) -> int:
     :returns: 1 when it is not whole; what is said names the first row that does not fit.
     :raises espm.errors.EspmError: the ledger can't be read.
     """
-    config = configuration.load(config_path)
+    config = configuration.load(config_path, keys=False)
     with open_chain(config.ledger_url) as log:
         end, head = log.ends()
         rows = progress.shown(log.rows(until=end), end, "row")
@@ -40,7 +40,7 @@ def export(config_path: Path, after: int = 0) -> int:
     :raises espm.errors.EspmError: the ledger can't be read.
     :raises OSError: standard output can't be written.
     """
-    config = configuration.load(config_path)
+    config = configuration.load(config_path, keys=False)
     try:
         # A stream of our own: what it could not write is not tried again when Python ends.
         with (

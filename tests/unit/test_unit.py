@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from espm.config import spec as configspec
 from espm.server.connections import LOOKS_WITHIN, ServerLimits
 from tests.conftest import absent
 from tests.sandbox import allowed, directives
@@ -113,6 +114,15 @@ def test_there_is_time_to_notice_that_it_hangs() -> None:
     """Neither a look around nor the end of requests takes as long as systemd waits."""
     assert float(SERVICE["WatchdogSec"][0]) > LOOKS_WITHIN
     assert ServerLimits().shutdown_seconds < float(SERVICE["TimeoutStopSec"][0])
+
+
+def test_there_is_room_for_every_thread() -> None:
+    """As many as the configuration allows, and those that are always there."""
+    check = configspec.specification([])["server"]["threads"]
+    most = re.search(r"max=(\d+)", check)
+
+    assert most
+    assert int(SERVICE["TasksMax"][0]) > int(most[1]) + 100
 
 
 def test_a_start_is_not_cut_short() -> None:
