@@ -62,5 +62,6 @@ def _rules() -> list[lab_auth.Rule]:
     names, classes = r"^/puppet-ca/v1/certificate_status/[^/]+$", "^/puppet/v3/environment_classes$"
     return [
         lab_auth.rule(CERTIFICATE_STATUS, names, "get put delete", who),
+        lab_auth.rule("tests: clean", "^/puppet-ca/v1/clean$", "put", who),
         lab_auth.rule("tests: environment classes", classes, "get", ESPM),
     ]

@@ -18,6 +18,7 @@ from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from espm.model import PuppetAccess
     from espm.ports import CertificateAuthority
@@ -246,3 +247,95 @@ def test_two_threads_do_not_disturb_each_other(ca: CertificateAuthority, name: C
 def test_the_version_is_known(ca: CertificateAuthority) -> None:
     """It is that of Puppet Server, major version first."""
     assert ca.version().split(".")[0].isdigit()
+
+
+HEALING = ["fake", pytest.param("http_api", marks=pytest.mark.live)]
+
+
+@pytest.fixture(params=HEALING)
+def healing(request: pytest.FixtureRequest) -> CertificateAuthority:
+    """Reach a CA whose lost revocations can be healed, in each way in turn."""
+    if request.param == "fake":
+        fake = FakeCa()
+        fake.heals = True
+        return fake
+    access: PuppetAccess = request.getfixturevalue("access")
+    lab: Lab = request.getfixturevalue("lab")
+    return http_api.connect({"ca_scope": "full", "signed_dir": str(lab.cadir / "signed")}, access)
+
+
+@pytest.fixture
+def names() -> list[Certname]:
+    """Return certnames that nobody else uses."""
+    seed = x509.key_sha256(x509.new_key().public_key())[:10]
+    return [Certname(f"ca{next(_numbers)}-{seed}.contract.espm.test") for _ in range(5)]
+
+
+def test_many_names_are_cleaned_at_once(
+    healing: CertificateAuthority, names: list[Certname]
+) -> None:
+    """All are revoked and their names free; one that the CA does not know is no error."""
+    issued = [order(healing, name) for name in names]
+
+    assert healing.can_clean()
+    healing.clean_all([*names, Certname("unknown.contract.espm.test")])
+
+    crl = x509.Revocations(healing.crl(), healing.bundle())
+    assert all(crl.show(x509.parse_certificate(pem)) for pem in issued)
+    assert [healing.certificate(name) for name in names] == [None] * len(names)
+    healing.clean_all(names)
+
+
+def test_a_lost_certificate_is_healed_and_no_other(
+    healing: CertificateAuthority, names: list[Certname]
+) -> None:
+    """One that vanished unrevoked gets into the CRL, though the name has a new one since."""
+    name = names[0]
+    lost = x509.parse_certificate(order(healing, name))
+    healing.clean(name)  # Without a revocation: what a lost one looks like.
+    anew = x509.parse_certificate(order(healing, name))
+    before = x509.Revocations(healing.crl(), healing.bundle())
+
+    assert healing.can_heal()
+    healing.heal(name, lost)
+    healing.heal(name, lost)
+
+    after = x509.Revocations(healing.crl(), healing.bundle())
+    assert (before.show(lost), after.show(lost), after.show(anew)) == (False, True, False)
+    assert x509.parse_certificate(healing.certificate(name) or b"") == anew
+    healing.clean_all([name])
+
+
+@pytest.mark.live
+def test_healing_leaves_nothing_in_the_directory(
+    access: PuppetAccess, lab: Lab, names: list[Certname]
+) -> None:
+    """Neither the certificate that was put back nor one that a killed process left."""
+    signed = lab.cadir / "signed"
+    (signed / "espm-heal-ff.pem").write_text("left by somebody who was killed")
+    ca = http_api.connect({"ca_scope": "full", "signed_dir": str(signed)}, access)
+    lost = x509.parse_certificate(order(ca, names[0]))
+    ca.heal(names[0], lost)
+    ca.clean(names[0])
+
+    assert ca.can_heal()
+    assert list(signed.glob("espm-heal*")) == []
+
+
+@pytest.mark.live
+def test_the_directory_of_another_ca_heals_nothing(access: PuppetAccess, tmp_path: Path) -> None:
+    """A directory is only trusted when the CA answers with what was put there."""
+    for directory in (tmp_path, tmp_path / "missing"):
+        ca = http_api.connect({"ca_scope": "full", "signed_dir": str(directory)}, access)
+
+        assert not ca.can_heal()
+        assert not ca.can_clean()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.live
+def test_clean_is_not_used_without_the_scope(access: PuppetAccess, lab: Lab) -> None:
+    """With ca_scope = prefix names are revoked one by one, also where healing is possible."""
+    ca = http_api.connect({"signed_dir": str(lab.cadir / "signed")}, access)
+
+    assert (ca.can_clean(), ca.can_heal()) == (False, True)
