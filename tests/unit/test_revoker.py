@@ -1,0 +1,323 @@
+"""The one thread that revokes: it gathers, proves, heals, leaves nobody waiting for another."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from espm import nodes, x509
+from espm.certificates import Order, revoke
+from espm.errors import BackendSilent, BackendUnavailable
+from espm.model import Certname, Classification, IntentKind, Job, JobState
+from espm.revoker import Revoker
+from tests.api.platform import PLATFORMS, Door, Espm, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CLOUD = PLATFORMS[0]
+NAMES = [Certname(f"n{number}.example.com") for number in range(4)]
+
+
+@pytest.fixture
+def espm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Espm]:
+    """An espm whose carrier is a revoker that works when a test says so."""
+    monkeypatch.setattr("espm.revoker.PAUSE", 0.0)
+    with running(tmp_path, Door("", "")) as started:
+        revoker = Revoker(started.ports)
+        revoker.work()  # The first look at what was settled before.
+        yield replace(started, ports=replace(started.ports, carrier=revoker))
+
+
+@pytest.fixture
+def revoker(espm: Espm) -> Revoker:
+    """Return the carrier."""
+    assert isinstance(espm.ports.carrier, Revoker)
+    return espm.ports.carrier
+
+
+def add(espm: Espm, *names: Certname) -> None:
+    """Add nodes with certificates."""
+    for name in names:
+        nodes.add_node(CLOUD, name, Classification(), espm.ports, order=Order(), request_id="r")
+
+
+def delete(espm: Espm, name: Certname, patience: float = 0.0) -> Job | None:
+    """Delete a node without waiting for its end."""
+    return nodes.delete_node(CLOUD, name, espm.ports, request_id="r", patience=patience)
+
+
+def job(espm: Espm, of: Job | None) -> Job:
+    """Return how a job is now."""
+    assert of is not None
+    return espm.ledger.job(CLOUD.name, of.intent.ident)
+
+
+def calls(espm: Espm, method: str) -> list[tuple[str, ...]]:
+    """Return the calls of a method of the CA."""
+    return [call for call in espm.ca.calls if call[0] == method]
+
+
+def revoked(espm: Espm, pem: bytes) -> bool:
+    """Return whether the CRL shows a certificate."""
+    return x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
+
+
+def test_a_deletion_withholds_at_once_and_revokes_later(espm: Espm, revoker: Revoker) -> None:
+    """Before the CA hears of it no catalog is given any more; then it is proved, and over."""
+    add(espm, NAMES[0])
+    begun = delete(espm, NAMES[0])
+    before = espm.document(NAMES[0]) or "", len(calls(espm, "revoke"))
+    state = job(espm, begun).state
+    revoker.work()
+
+    assert '"withheld"' in before[0]
+    assert before[1] == 0
+    assert state is JobState.RUNNING
+    assert job(espm, begun).state is JobState.DONE
+    assert espm.document(NAMES[0]) is None
+
+
+@pytest.mark.parametrize("heals", [False, True])
+def test_what_is_queued_is_one_batch(espm: Espm, revoker: Revoker, *, heals: bool) -> None:
+    """Many deletions cost one CRL, and one clean where its losses can be healed."""
+    espm.ca.heals = heals
+    add(espm, *NAMES)
+    pems = [espm.ca.issued[name] for name in NAMES]
+    for name in NAMES:
+        delete(espm, name)
+    espm.ca.calls.clear()
+    revoker.work()
+    crls = len(calls(espm, "crl"))
+
+    assert crls == 1
+    assert len(calls(espm, "clean_all")) == int(heals)
+    assert [len(call) for call in calls(espm, "revoke")] == ([] if heals else [2])
+    assert all(revoked(espm, pem) for pem in pems)
+    assert espm.ca.issued == {}
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_what_a_clean_loses_is_healed_before_it_counts(espm: Espm, revoker: Revoker) -> None:
+    """The CA answers well, its CRL lacks them: they are put back and revoked once more."""
+    espm.ca.heals = True
+    add(espm, *NAMES)
+    pems = [espm.ca.issued[name] for name in NAMES]
+    jobs = [delete(espm, name) for name in NAMES]
+    espm.ca.loses_revocations = True
+    revoker.work()
+
+    assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
+    assert all(revoked(espm, pem) for pem in pems)
+    assert len(calls(espm, "heal")) == 4
+
+
+def test_without_healing_nothing_is_removed_before_it_is_proved(
+    espm: Espm, revoker: Revoker
+) -> None:
+    """A revocation that the CRL does not show leaves the file where it is, and is tried again."""
+    add(espm, NAMES[0])
+    espm.ca.loses_revocations = True
+    begun = delete(espm, NAMES[0])
+    revoker.work()
+    waiting, held = job(espm, begun), NAMES[0] in espm.ca.issued
+    espm.ca.loses_revocations = False
+    espm.ledger.orphan()
+    revoker.work()
+
+    assert (waiting.state, waiting.intent.attempts) == (JobState.WAITING, 1)
+    assert waiting.due is not None
+    assert "the CRL does not show" in (waiting.intent.last_error or "")
+    assert held
+    assert job(espm, begun).state is JobState.DONE
+    assert NAMES[0] not in espm.ca.issued
+
+
+def test_what_fails_for_one_name_stops_no_other(espm: Espm, revoker: Revoker) -> None:
+    """A CA that fails for one certificate settles the others of the batch."""
+    add(espm, *NAMES)
+    real = espm.ca.certificate
+
+    def broken(certname: Certname) -> bytes | None:
+        if certname == NAMES[1]:
+            msg = "Puppet's server failed with status 500"
+            raise BackendUnavailable(msg)
+        return real(certname)
+
+    espm.ca.certificate = broken  # type: ignore[method-assign]
+    jobs = [delete(espm, name) for name in NAMES]
+    revoker.work()
+
+    done, waits = JobState.DONE, JobState.WAITING
+    assert [job(espm, each).state for each in jobs] == [done, waits, done, done]
+
+
+def test_all_at_once_failing_is_tried_one_by_one(espm: Espm, revoker: Revoker) -> None:
+    """A clean that the server refuses costs a deletion nothing but time."""
+    espm.ca.heals = True
+    espm.ca.fail_before["clean_all"] = BackendUnavailable("500")
+    add(espm, *NAMES)
+    jobs = [delete(espm, name) for name in NAMES]
+    revoker.work()
+
+    assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
+
+
+def test_a_silent_ca_is_asked_once_for_all(espm: Espm, revoker: Revoker) -> None:
+    """Each call to a CA that hangs costs its whole time, so the rest is left at once."""
+    add(espm, *NAMES)
+    jobs = [delete(espm, name) for name in NAMES]
+    espm.ca.calls.clear()
+    espm.ca.fail_before["certificate"] = BackendSilent("no answer in time")
+    revoker.work()
+    asked = len(calls(espm, "certificate"))
+    waiting = [job(espm, each) for each in jobs]
+    espm.ca.fail_before.clear()
+    espm.ledger.orphan()
+    revoker.work()
+
+    assert asked == 1
+    assert {each.state for each in waiting} == {JobState.WAITING}
+    assert {each.intent.last_error for each in waiting} == {"no answer in time"}
+    assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
+
+
+def test_a_silent_ca_leaves_what_is_queued_to_the_ledger(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What did not get into the batch is not kept in memory while nobody answers."""
+    monkeypatch.setattr("espm.revoker.MOST", 2)
+    add(espm, *NAMES)
+    jobs = [delete(espm, name) for name in NAMES]
+    espm.ca.fail_before["certificate"] = BackendSilent("no answer in time")
+    revoker.work()
+
+    assert {job(espm, each).state for each in jobs} == {JobState.WAITING}
+
+
+def test_a_repeat_tries_at_once_what_waits(espm: Espm, revoker: Revoker) -> None:
+    """DELETE of a node whose deletion waits for its time hands it over now."""
+    add(espm, NAMES[0])
+    first = delete(espm, NAMES[0])
+    espm.ca.fail_before["certificate"] = BackendUnavailable("the CA is down")
+    revoker.work()
+    espm.ca.fail_before.clear()
+    again = delete(espm, NAMES[0])
+    revoker.work()
+
+    assert first is not None
+    assert again is not None
+    assert first.intent.ident == again.intent.ident
+    assert job(espm, again).state is JobState.DONE
+
+
+def test_a_deletion_takes_the_place_of_a_revocation_under_way(espm: Espm, revoker: Revoker) -> None:
+    """A revocation that hangs keeps nobody from retiring the node."""
+    add(espm, NAMES[0])
+    revocation = revoke(CLOUD, NAMES[0], espm.ports, request_id="r", patience=0)
+    deletion = delete(espm, NAMES[0])
+    revoker.work()
+
+    assert job(espm, revocation).state is JobState.SUPERSEDED
+    assert job(espm, deletion).state is JobState.DONE
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_whoever_waits_is_told_when_it_is_over(espm: Espm, revoker: Revoker) -> None:
+    """A wait ends with the batch, not with its time."""
+    add(espm, NAMES[0])
+    thread = threading.Thread(target=revoker.run)
+    thread.start()
+    outcome = delete(espm, NAMES[0], patience=20)
+    revoker.end()
+    thread.join(20)
+
+    assert outcome is None
+    assert not thread.is_alive()
+
+
+def test_an_end_lets_whoever_waits_answer(espm: Espm, revoker: Revoker) -> None:
+    """espm stops without waiting for a CA."""
+    add(espm, NAMES[0])
+    begun = delete(espm, NAMES[0])
+    assert begun is not None
+    threading.Timer(0.2, revoker.end).start()
+
+    assert not revoker.wait(begun.intent, 20, espm.ports)
+
+
+def test_a_bug_stops_only_what_met_it(
+    espm: Espm, revoker: Revoker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left with words that tell nothing, and the log has its traceback."""
+    add(espm, *NAMES[:2])
+    real = espm.ca.certificate
+
+    def odd(certname: Certname) -> bytes | None:
+        return real(certname) if certname == NAMES[0] else 1 / 0  # type: ignore[return-value]
+
+    espm.ca.certificate = odd  # type: ignore[method-assign]
+    jobs = [delete(espm, name) for name in NAMES[:2]]
+    revoker.work()
+
+    assert job(espm, jobs[0]).state is JobState.DONE
+    assert job(espm, jobs[1]).intent.last_error == "internal error; see the log of espm"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_node_without_certificate_needs_no_ca(espm: Espm) -> None:
+    """It is gone at once, whatever the CA does."""
+    nodes.add_node(CLOUD, NAMES[0], Classification(), espm.ports, request_id="r")
+    espm.ca.fail_before["certificate"] = BackendSilent("no answer in time")
+
+    assert delete(espm, NAMES[0]) is None
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_an_expired_certificate_needs_no_proof(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Puppet Server 8.4 drops what has run out from its CRL, so nobody would ever see it there."""
+    add(espm, NAMES[0])
+    espm.ca.loses_revocations = True
+    begun = delete(espm, NAMES[0])
+    monkeypatch.setattr("espm.x509.crl.CLOCKS", -timedelta(days=400))
+    revoker.work()
+
+    assert job(espm, begun).state is JobState.DONE
+
+
+def test_a_failed_launch_is_taken_back_by_the_same_thread(espm: Espm, revoker: Revoker) -> None:
+    """What the CA signed in spite of all is withheld at once, and revoked when it can be."""
+    espm.ca.fail_after["sign"] = BackendUnavailable("the answer was lost")
+    thread = threading.Thread(target=revoker.run)
+    thread.start()
+    try:
+        with pytest.raises(BackendUnavailable, match="the answer was lost"):
+            add(espm, NAMES[0])
+    finally:
+        revoker.end()
+        thread.join(20)
+
+    assert len(espm.ca.revoked) == 1
+    assert list(espm.ledger.nodes()) == []
+    assert espm.ledger.backlog().open == {}
+
+
+def test_the_backlog_tells_what_waits(espm: Espm, revoker: Revoker) -> None:
+    """How many of which kind, since when, and why."""
+    add(espm, *NAMES[:2])
+    espm.ca.fail_before["certificate"] = BackendUnavailable("the CA is down")
+    delete(espm, NAMES[0])
+    revoker.work()
+    delete(espm, NAMES[1])
+    backlog = espm.ledger.backlog()
+
+    assert backlog.open == {IntentKind.DELETE: 2}
+    assert (backlog.waiting, backlog.last_error) == (1, "the CA is down")
+    assert backlog.oldest is not None

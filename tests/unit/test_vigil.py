@@ -1,0 +1,130 @@
+"""A second look at what was settled: what the CA forgot, and what it did too late."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.x509 import load_pem_x509_certificate
+
+from espm import nodes, vigil, x509
+from espm.certificates import Order
+from espm.errors import BackendSilent, BackendUnavailable
+from espm.model import CertificateState, Certname, Classification
+from tests.api.platform import PLATFORMS, Door, Espm, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CLOUD = PLATFORMS[0]
+NAME = Certname("web-1.example.com")
+
+
+@pytest.fixture
+def espm(tmp_path: Path) -> Iterator[Espm]:
+    """An espm that carries on at once."""
+    with running(tmp_path, Door("", "")) as started:
+        yield started
+
+
+def add(espm: Espm, order: Order | None = None) -> bytes:
+    """Add a node and return its certificate."""
+    wanted = order or Order()
+    nodes.add_node(CLOUD, NAME, Classification(), espm.ports, order=wanted, request_id="r")
+    return espm.ca.issued[NAME]
+
+
+def look(espm: Espm) -> None:
+    """Look again at what was settled just now."""
+    vigil.look_again(espm.ledger.watched(60), espm.ports)
+
+
+def lose(espm: Espm, pem: bytes) -> None:
+    """Have the CRL forget a certificate, as another tool's clean does it."""
+    espm.ca.revoked.discard(load_pem_x509_certificate(pem).serial_number)
+
+
+def test_a_revocation_that_the_crl_forgot_is_healed(espm: Espm) -> None:
+    """Though its job was done and the node is gone."""
+    pem = add(espm)
+    espm.ca.heals = True
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    lose(espm, pem)
+    look(espm)
+
+    assert x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
+
+
+def test_one_that_cannot_be_healed_is_told(espm: Espm, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says how many the CRL has lost."""
+    pem = add(espm)
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    lose(espm, pem)
+    look(espm)
+
+    assert "the CRL has lost 1 revocations" in caplog.text
+
+
+def test_what_was_settled_long_ago_is_not_looked_at(espm: Espm) -> None:
+    """The vigil costs nothing when nothing happens."""
+    add(espm)
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+
+    assert len(espm.ledger.watched(60)) == 1
+    assert espm.ledger.watched(0) == []
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["only handed in", "signed"])
+def test_a_csr_that_the_ca_heard_late_is_taken_back(espm: Espm, *, signed: bool) -> None:
+    """A CA that hung does what it was told before: the CSR goes, the certificate is revoked."""
+    heard: list[bytes] = []
+
+    def hangs(_: Certname, csr: bytes) -> None:
+        heard.append(csr)
+        msg = "no answer in time"
+        raise BackendSilent(msg)
+
+    real, espm.ca.submit = espm.ca.submit, hangs  # type: ignore[method-assign, assignment]
+    with pytest.raises(BackendUnavailable):
+        add(espm)
+    espm.ca.autosign = signed
+    real(NAME, heard[0])
+    held = espm.ca.issued.get(NAME)
+    look(espm)
+
+    assert NAME not in espm.ca.requests
+    assert NAME not in espm.ca.issued
+    assert (held is not None) == signed
+    assert held is None or x509.revoked(espm.ca.crl(), held, espm.ca.bundle())
+    states = [each.state for _, each in espm.ledger.all_certificates()]
+    assert states == [CertificateState.VOID, *([CertificateState.REVOKED] if signed else [])]
+
+
+def test_a_strangers_csr_of_that_name_is_left_alone(espm: Espm) -> None:
+    """The key decides, not the name."""
+    espm.ca.fail_before["submit"] = BackendSilent("no answer in time")
+    with pytest.raises(BackendUnavailable):
+        add(espm)
+    espm.ca.fail_before.clear()
+    theirs = x509.new_csr(NAME, x509.new_key())
+    espm.ca.submit(NAME, theirs)
+    look(espm)
+
+    assert espm.ca.requests[NAME] == theirs
+
+
+def test_a_look_that_fails_is_repeated_later(espm: Espm, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread that revokes goes on."""
+    pem = add(espm)
+    espm.ca.heals = True
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    lose(espm, pem)
+    espm.ca.fail_before["crl"] = BackendSilent("no answer in time")
+    watch = vigil.Vigil()
+    watch.look(espm.ports)
+    espm.ca.fail_before.clear()
+    vigil.Vigil().look(espm.ports)
+
+    assert "could not look again" in caplog.text
+    assert x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
