@@ -8,7 +8,6 @@ back its catalog is withheld before its certificate is revoked.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -205,12 +204,15 @@ def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> No
 
 
 def _settle_former_life(platform: Platform, certname: Certname, ports: Ports) -> None:
-    """Carry on what was left of the platform's own node of that name; the name may be free then.
+    """Carry on what was left of the platform's own node of that name, so that the name is free.
 
-    Whether it worked is for the reservation to find out.
+    :raises espm.errors.NodeBusy: it is not yet; try again later.
     """
-    with suppress(NodeUnknown):
-        carrying.nudge(ports.ledger.node(platform.name, certname), _DELETIONS, ports)
+    try:
+        node = ports.ledger.node(platform.name, certname)
+    except NodeUnknown:
+        return
+    carrying.settle_left(node, _DELETIONS, ports)
 
 
 def _refuse_reserved(certname: Certname, ports: Ports) -> None:
