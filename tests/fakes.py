@@ -57,6 +57,7 @@ class FakeCa:
     :ivar fail_before: by name of a method, the error it raises instead of doing anything.
     :ivar fail_after: likewise, the error it raises once it has done everything.
     :ivar calls: name and certname of each call so far.
+    :ivar ever: name and serial of every certificate so far, also of those that were cleaned.
     """
 
     def __init__(self) -> None:
@@ -66,6 +67,7 @@ class FakeCa:
         self.fail_before: dict[str, Exception] = {}
         self.fail_after: dict[str, Exception] = {}
         self.calls: list[tuple[str, ...]] = []
+        self.ever: list[tuple[str, int]] = []
         self.lock = threading.RLock()
         self.requests: dict[str, bytes] = {}
         self.issued: dict[str, bytes] = {}
@@ -178,6 +180,7 @@ class FakeCa:
 
     def _sign(self, certname: str) -> None:
         csr = x509.load_pem_x509_csr(self.requests.pop(certname))
+        self.ever.append((certname, self._serial))
         self.issued[certname] = self._issue(csr.subject, csr.public_key(), ca=False)
 
     def _issue(

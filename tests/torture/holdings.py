@@ -1,0 +1,107 @@
+"""What a CA really holds, looked at where it is and not through espm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from cryptography import x509
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fakes import FakeCa
+    from tests.live.lab import Lab
+
+#: The names of our nodes end so; everything else at a CA is not our business.
+DOMAIN = ".torture.example.com"
+
+
+class Holdings(Protocol):
+    """A CA, with respect to our names."""
+
+    def held(self) -> dict[str, int]:
+        """Return the serial of the certificate that is held, by name."""
+
+    def waiting(self) -> dict[str, bytes]:
+        """Return the CSRs (PEM) that wait, by name."""
+
+    def issued(self) -> dict[int, str]:
+        """Return the name of every certificate ever signed, by serial."""
+
+    def revoked(self) -> set[int]:
+        """Return the serials in the CRL that nodes and servers get."""
+
+    def hand_in(self, name: str, csr: bytes) -> None:
+        """Do as an agent does that asks for a certificate."""
+
+
+class FakeHoldings:
+    """Those of the double."""
+
+    def __init__(self, ca: FakeCa) -> None:
+        self._ca = ca
+
+    def held(self) -> dict[str, int]:
+        """Return the serial of the certificate that is held, by name."""
+        with self._ca.lock:
+            return {name: _serial(pem) for name, pem in self._ca.issued.items()}
+
+    def waiting(self) -> dict[str, bytes]:
+        """Return the CSRs (PEM) that wait, by name."""
+        with self._ca.lock:
+            return dict(self._ca.requests)
+
+    def issued(self) -> dict[int, str]:
+        """Return the name of every certificate ever signed, by serial."""
+        return {serial: name for name, serial in self._ca.ever}
+
+    def revoked(self) -> set[int]:
+        """Return the serials in the CRL."""
+        with self._ca.lock:
+            return set(self._ca.revoked)
+
+    def hand_in(self, name: str, csr: bytes) -> None:
+        """Do as an agent does that asks for a certificate."""
+        with self._ca.lock:
+            self._ca.requests[name] = csr
+
+
+class LiveHoldings:
+    """Those of a private Puppet Server: its files, and the CRL that it serves."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def held(self) -> dict[str, int]:
+        """Return the serial of the certificate that is held, by name."""
+        return {name: _serial(pem) for name, pem in self._files("signed").items()}
+
+    def waiting(self) -> dict[str, bytes]:
+        """Return the CSRs (PEM) that wait, by name."""
+        return self._files("requests")
+
+    def issued(self) -> dict[int, str]:
+        """Return the name of every certificate ever signed, by serial: the CA's inventory."""
+        inventory = (self._lab.cadir / "inventory.txt").read_text()
+        rows = [line.split() for line in inventory.splitlines()]
+        named = ((int(row[0], 16), row[-1].removeprefix("/CN=")) for row in rows)
+        return {serial: name for serial, name in named if name.endswith(DOMAIN)}
+
+    def revoked(self) -> set[int]:
+        """Return the serials in the CRL that agents and servers get."""
+        status, pem = self._lab.request("GET", "/puppet-ca/v1/certificate_revocation_list/ca")
+        assert status == 200
+        return {each.serial_number for each in x509.load_pem_x509_crl(pem)}
+
+    def hand_in(self, name: str, csr: bytes) -> None:
+        """Do as an agent does that asks for a certificate."""
+        status, _ = self._lab.request("PUT", f"/puppet-ca/v1/certificate_request/{name}", csr)
+        assert status in {200, 400}  # 400: there is one already, or a certificate.
+
+    def _files(self, directory: str) -> dict[str, bytes]:
+        found: list[Path] = list((self._lab.cadir / directory).glob(f"*{DOMAIN}.pem"))
+        return {path.stem: path.read_bytes() for path in found}
+
+
+def _serial(pem: bytes) -> int:
+    return x509.load_pem_x509_certificate(pem).serial_number

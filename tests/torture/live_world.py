@@ -1,0 +1,84 @@
+"""An espm to torture beside a real Puppet Server, set up by `espm_setup` and without root."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from espm import config
+from tests.live import scene
+from tests.live.stack import Stack
+from tests.live.user import as_user, importable, interpreter
+from tests.torture.holdings import LiveHoldings
+from tests.torture.nursery import Child, Nursery
+from tests.torture.points import Control
+from tests.torture.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.api.platform import Client
+    from tests.live.lab import Lab
+
+_HERE = Path(__file__).parent
+
+
+@dataclass
+class LiveHome:
+    """A daemon beside a real Puppet Server, forked from a nursery of the daemon's user."""
+
+    stack: Stack
+    nursery: Nursery
+    orders: Path
+
+    @property
+    def enc(self) -> Path:
+        """The directory of the ENC's documents."""
+        return self.stack.enc
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger."""
+        return config.load(self.stack.ini).ledger_url
+
+    def client(self) -> Client:
+        """Return a platform that calls it."""
+        return self.stack.client()
+
+    def start(self) -> Child:
+        """Start a daemon."""
+        return self.nursery.start(self.stack.ini, self.orders, self.orders / "espm.log")
+
+
+@contextmanager
+def live_world(lab: Lab) -> Iterator[World]:
+    """Make a world with a real Puppet Server; its daemon is not started."""
+    with scene.scratch("torture") as root:
+        stack = Stack(lab, root / "espm")
+        try:
+            stack.set_up()
+            orders = root / "orders"
+            orders.mkdir()
+            orders.chmod(0o777)
+            with _nursery(stack, root / "code") as nursery:
+                world = World(LiveHome(stack, nursery, orders), LiveHoldings(lab), Control(orders))
+                yield world
+                world.kill()
+        finally:
+            stack.close()
+
+
+@contextmanager
+def _nursery(stack: Stack, place: Path) -> Iterator[Nursery]:
+    with importable(place) as (path, descriptor):
+        (place / "tests/torture").mkdir(parents=True)
+        for name in ("daemon.py", "points.py"):
+            shutil.copy(_HERE / name, place / "tests/torture" / name)
+        environment = stack.environment() | {"PYTHONPATH": path}
+        who = as_user(stack.user)
+        options = {"env": environment, "pass_fds": (descriptor,), "cwd": "/", **who}
+        with Nursery(interpreter(stack.user), **options) as nursery:
+            yield nursery

@@ -1,0 +1,50 @@
+"""Killed at any moment under load, espm keeps what it said and leaves nothing behind."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.torture.load import Load
+from tests.torture.results import Result, share
+from tests.torture.world import fake_world
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.torture.nursery import Nursery
+    from tests.torture.world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+#: A world gets slower with every certificate that its CA ever revoked.
+ROUNDS = 20
+
+
+@pytest.mark.parametrize("world_number", range(share(20, 500) // ROUNDS))
+def test_no_kill_under_load_leaves_anything(
+    tmp_path: Path, nursery: Nursery, world_number: int
+) -> None:
+    """Several clients at work, SIGKILL, a new start, again and again."""
+    with fake_world(tmp_path, nursery) as (world, _):
+        load = Load(world)
+        faults = [found for _ in range(ROUNDS) if (found := killed_under(load))]
+
+    Result("killed at a random moment, under load", "fake CA", ROUNDS, len(faults), "kills").keep()
+    assert not faults
+    assert {200, 201, 204} <= set(load.codes)
+
+
+def killed_under(load: Load, seconds: float = 0.8) -> list[str]:
+    """Kill espm while *load* is on it, start it again, and return what is wrong then."""
+    world: World = load.world
+    world.ensure()
+    with load.running():
+        time.sleep(random.uniform(0.05, seconds))
+        world.kill()
+    world.ensure()
+    settled = world.settle()
+    return world.faults(*load.witnesses) if settled else ["it did not settle"]
