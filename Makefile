@@ -20,6 +20,13 @@ demo: prerequisites $(READY) ## the life of a node, for real: Puppet Server, esp
 test: prerequisites lint ## all tests, live ones included
 	ESPM_TESTS_COMPLETE=1 $(PYTEST)
 
+.PHONY: torture
+torture: prerequisites lint ## every fault at its full count, for hours; writes docs/reliability.md
+	@mkdir -p build && rm -f build/torture.jsonl
+	ESPM_TORTURE=1 ESPM_TESTS_COMPLETE=1 ESPM_TORTURE_RESULTS=build/torture.jsonl \
+	  $(PYTEST) -m torture -v -s
+	$(BIN)/python -m tests.torture.table build/torture.jsonl
+
 .PHONY: check
 check: lint ## the fast part: format, lint, types, import contracts, unit and API tests
 	$(PYTEST) -m "not live and not postgresql and not slow" -q -n auto

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,12 +36,16 @@ class Holdings(Protocol):
     def hand_in(self, name: str, csr: bytes) -> None:
         """Do as an agent does that asks for a certificate."""
 
+    def by_agents(self) -> set[str]:
+        """Return the keys (SHA-256) of all CSRs that were handed in so, and not by espm."""
+
 
 class FakeHoldings:
     """Those of the double."""
 
     def __init__(self, ca: FakeCa) -> None:
         self._ca = ca
+        self._agents: set[str] = set()
 
     def held(self) -> dict[str, int]:
         """Return the serial of the certificate that is held, by name."""
@@ -62,8 +68,13 @@ class FakeHoldings:
 
     def hand_in(self, name: str, csr: bytes) -> None:
         """Do as an agent does that asks for a certificate."""
+        self._agents.add(key_sha256(csr))
         with self._ca.lock:
             self._ca.requests[name] = csr
+
+    def by_agents(self) -> set[str]:
+        """Return the keys of all CSRs that agents handed in."""
+        return self._agents
 
 
 class LiveHoldings:
@@ -71,6 +82,7 @@ class LiveHoldings:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        self._agents: set[str] = set()
 
     def held(self) -> dict[str, int]:
         """Return the serial of the certificate that is held, by name."""
@@ -95,8 +107,13 @@ class LiveHoldings:
 
     def hand_in(self, name: str, csr: bytes) -> None:
         """Do as an agent does that asks for a certificate."""
+        self._agents.add(key_sha256(csr))
         status, _ = self._lab.request("PUT", f"/puppet-ca/v1/certificate_request/{name}", csr)
         assert status in {200, 400}  # 400: there is one already, or a certificate.
+
+    def by_agents(self) -> set[str]:
+        """Return the keys of all CSRs that agents handed in."""
+        return self._agents
 
     def _files(self, directory: str) -> dict[str, bytes]:
         found: list[Path] = list((self._lab.cadir / directory).glob(f"*{DOMAIN}.pem"))
@@ -105,3 +122,10 @@ class LiveHoldings:
 
 def _serial(pem: bytes) -> int:
     return x509.load_pem_x509_certificate(pem).serial_number
+
+
+def key_sha256(csr: bytes) -> str:
+    """Return the SHA-256 of the key in a CSR (PEM), as the ledger has it."""
+    key = x509.load_pem_x509_csr(csr).public_key()
+    info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(info).hexdigest()

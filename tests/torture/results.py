@@ -8,37 +8,63 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 #: Whether this run does everything, and not only a part that fits into minutes.
 FULL = bool(os.environ.get("ESPM_TORTURE"))
 
 
-@dataclass(frozen=True)
-class Result:
-    """One row of the table.
+class Kept:
+    """What can be added to the file of this run."""
+
+    def keep(self) -> None:
+        """Add it, if there is such a file."""
+        if name := os.environ.get("ESPM_TORTURE_RESULTS"):
+            with Path(name).open("a") as file:
+                file.write(json.dumps(vars(self)) + "\n")
+
+
+@dataclass
+class Result(Kept):
+    """A part of one row of the table.
 
     :ivar fault: what was done to espm or around it.
     :ivar against: what stood for Puppet: ``fake CA`` or ``Puppet Server``.
     :ivar tried: how often.
     :ivar lost: how many of these left something that was not as it must be.
-    :ivar unit: what was counted, in words.
     """
 
     fault: str
     against: str
     tried: int
     lost: int
-    unit: str
 
-    def keep(self) -> None:
-        """Add it to the file of this run, if there is one."""
-        if name := os.environ.get("ESPM_TORTURE_RESULTS"):
-            with Path(name).open("a") as file:
-                file.write(json.dumps(asdict(self)) + "\n")
+
+@dataclass
+class Retirement(Kept):
+    """One row of the table about retiring many nodes at once.
+
+    :ivar way: by which program or call.
+    :ivar answered: how many calls were answered with success.
+    :ivar lost: how many certificates of these were not in the CRL afterwards.
+    """
+
+    way: str
+    nodes: int
+    parallel: int
+    answered: int
+    lost: int
 
 
 def share(few: int, all_of_them: int) -> int:
     """Return how often something is done: *few* times, or as often as a full run does it."""
     return all_of_them if FULL else few
+
+
+def say(line: str) -> None:
+    """Show in a full run, which takes long, that something goes on."""
+    if FULL:
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.torture.load import Load
-from tests.torture.results import Result, share
+from tests.torture.results import Result, say, share
 from tests.torture.world import fake_world
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.torture.nursery import Nursery
     from tests.torture.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(3600)]
 
 #: A world gets slower with every certificate that its CA ever revoked.
 ROUNDS = 20
@@ -33,7 +33,8 @@ def test_no_kill_under_load_leaves_anything(
         load = Load(world)
         faults = [found for _ in range(ROUNDS) if (found := killed_under(load))]
 
-    Result("killed at a random moment, under load", "fake CA", ROUNDS, len(faults), "kills").keep()
+    say(f"{ROUNDS} kills under load, {len(faults)} with faults")
+    Result("killed at a random moment, under load", "fake CA", ROUNDS, len(faults)).keep()
     assert not faults
     assert {200, 201, 204} <= set(load.codes)
 

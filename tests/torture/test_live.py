@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.live.lab import Lab
     from tests.torture.world import World
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.live, pytest.mark.torture, pytest.mark.timeout(7200)]
 
 #: How many scenarios a bounded run takes, and how many ends of each.
 SCENES, SAMPLE = 3, 4
@@ -43,7 +43,7 @@ def test_no_sudden_end_leaves_anything(world: World, scenario: str) -> None:
         tally = suffer_all([world], torments)
 
         faults = len(tally.faults)
-        Result("killed at a point", "Puppet Server", tally.tried, faults, name).keep()
+        Result("killed at a point", "Puppet Server", tally.tried, faults).keep()
         assert not tally.faults
         assert len(tally.missed) <= 1 + len(torments) / 10, tally.missed
 
@@ -54,5 +54,5 @@ def test_no_kill_under_load_leaves_anything(world: World) -> None:
     faults = [found for _ in range(rounds) if (found := killed_under(load, 3))]
 
     fault = "killed at a random moment, under load"
-    Result(fault, "Puppet Server", rounds, len(faults), "kills").keep()
+    Result(fault, "Puppet Server", rounds, len(faults)).keep()
     assert not faults

@@ -8,11 +8,11 @@ start does, for an end may come there as well.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tests.torture.results import say
 from tests.torture.scenarios import SCENARIOS
 from tests.torture.world import BY_ITSELF
 
@@ -155,7 +155,6 @@ class Tally:
     tried: int = 0
     missed: list[Torment] = field(default_factory=list)
     faults: dict[Torment, list[str]] = field(default_factory=dict)
-    calls: Counter[str] = field(default_factory=Counter)
 
     def note(self, torment: Torment, outcome: Outcome) -> None:
         """Count one."""
@@ -163,9 +162,10 @@ class Tally:
             self.faults[torment] = outcome.faults
         if outcome.met(torment):
             self.tried += 1
-            self.calls[torment.kill.split()[0]] += 1
         else:
             self.missed.append(torment)
+        if not (self.tried + len(self.missed)) % 50:
+            say(f"{torment.scenario}: {self.tried} sudden ends, {len(self.faults)} with faults")
 
 
 def suffer_all(worlds: Sequence[World], torments: Iterable[Torment]) -> Tally:
