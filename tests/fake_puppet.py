@@ -204,7 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         """Answer a request."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # Its sender died over it.
+            self.close_connection = True
+            return
         status, answer = self.server.puppet.answer(self.command, self.path, body)
         self.send_response(status)
         if status != 204:

@@ -46,7 +46,7 @@ _PR_SET_PDEATHSIG = 1
 
 def methods(port: str) -> list[str]:
     """Return the names of a port's methods."""
-    return [name for name, value in vars(PORTS[port]).items() if name[0] != "_" and callable(value)]
+    return [name for name in dir(PORTS[port]) if name[0] != "_"]
 
 
 class _Os:
@@ -81,15 +81,30 @@ def watch(points: Points) -> None:
     def build_watched(config: Config, store: needs.Ledger) -> needs.Ports:
         ports = build(config, store)
         for port in PORTS:
-            adapter = getattr(ports, port)
-            for name in methods(port):
-                setattr(adapter, name, points.around(f"{port}.{name}", getattr(adapter, name)))
+            _surround(points, port, getattr(ports, port))
         return ports
 
     # Put where the daemon and the documents have the names from.
     setattr(daemon, "build_ports", build_watched)  # noqa: B010 - mypy wants no name replaced
     setattr(directory, "os", _Os(points))  # noqa: B010
     sa.event.listen(sa.Engine, "commit", lambda connection: _commit(points, connection))
+
+
+def _surround(points: Points, port: str, adapter: Any) -> None:
+    """Put points around the methods of *adapter*, which stays what it is."""
+    for name in methods(port):
+        # From the class: a copy of an adapter has the methods of the original in its way.
+        method = getattr(type(adapter), name).__get__(adapter)
+        setattr(adapter, name, points.around(f"{port}.{name}", method))
+    if port == "ledger":
+        note = adapter.noting
+
+        def noting(*arguments: Any, **options: Any) -> Any:
+            view = note(*arguments, **options)
+            _surround(points, port, view)
+            return view
+
+        adapter.noting = noting
 
 
 def _commit(points: Points, connection: sa.Connection) -> None:

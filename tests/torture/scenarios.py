@@ -21,10 +21,12 @@ class Scenario:
 
     :ivar prepare: what is done in peace.
     :ivar act: what is done while points are counted.
+    :ivar after: what is done when all has settled; returns what went wrong.
     """
 
     prepare: Callable[[World, Witness], Any]
     act: Callable[[World, Witness], Any]
+    after: Callable[[Witness], list[str]] = lambda _: []
 
 
 def _nothing(_: World, __: Witness) -> None:
@@ -58,6 +60,15 @@ def _add_with_key(_: World, witness: Witness) -> int:
 
 def _add_with_csr(_: World, witness: Witness) -> int:
     return witness.add({"csr": new_csr(witness.name).decode()})
+
+
+def _add_once(_: World, witness: Witness) -> int:
+    return witness.add({"csr": new_csr(witness.name).decode()}, key="once")
+
+
+def _add_again(witness: Witness) -> list[str]:
+    status = witness.repeat()
+    return [] if status == 201 else [f"the repeat with the same Idempotency-Key is {status}"]
 
 
 def _pending(world: World, witness: Witness) -> dict[str, str]:
@@ -100,6 +111,7 @@ SCENARIOS = {
     "add": Scenario(_nothing, _add),
     "add with key": Scenario(_nothing, _add_with_key),
     "add with csr": Scenario(_nothing, _add_with_csr),
+    "add with csr, Idempotency-Key": Scenario(_nothing, _add_once, _add_again),
     "add, sign_pending": Scenario(_a_pending_csr, _add_sign_pending),
     "add, replace_pending": Scenario(_a_pending_csr, _add_replacing),
     "put": Scenario(_a_node, _put),

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from tests.torture.results import say
 from tests.torture.scenarios import SCENARIOS
-from tests.torture.world import BY_ITSELF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -80,6 +79,7 @@ def suffer(world: World, torment: Torment) -> Outcome:
     if not world.alive:
         settled, outcome.recovery = _come_back(world, torment.again)
     outcome.faults = [] if settled else ["it did not settle"]
+    outcome.faults += scenario.after(witness)
     outcome.faults += world.faults(witness)
     status = witness.delete()
     settled = status in {202, 204, 404} and world.settle()
@@ -103,12 +103,11 @@ def _settled(world: World) -> tuple[bool, list[str]]:
     """Return whether all settled, and the points passed; an end that was ordered has come by then,
     or does not come any more.
     """
-    settled = world.settled(BY_ITSELF)
+    settled = world.settle()
     world.rest()
     world.control.withdraw()
     world.rest()
-    passed = world.control.passed()
-    return settled or world.settle(), passed
+    return settled, world.control.passed()
 
 
 def plan(world: World, scenario: str, *, ways: int = 99) -> Iterator[Torment]:

@@ -51,19 +51,32 @@ class Witness:
     may_be: Lives = field(default_factory=lambda: {None})
     codes: list[int] = field(default_factory=list)
     turn: int = 0
+    _last: dict[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
         """Where the node is in the API."""
         return f"/v1/nodes/{self.name}"
 
-    def add(self, order: dict[str, Any] | None = None) -> int:
-        """Add the node, with a certificate if one is ordered."""
+    def add(self, order: dict[str, Any] | None = None, key: str = "") -> int:
+        """Add the node, with a certificate if one is ordered.
+
+        :param key: for Idempotency-Key, unique for this node.
+        """
         self.turn += 1
         body = {"certname": self.name, **self._classification()}
         if order is not None:
             body["certificate"] = order
-        status, answer = self._call("POST", "/v1/nodes", body)
+        headers = {"Idempotency-Key": f"{self.name}-{key}"} if key else {}
+        self._last = {"json": body, "headers": headers}
+        return self._add(order)
+
+    def repeat(self) -> int:
+        """Send the last addition again."""
+        return self._add(self._last["json"].get("certificate"))
+
+    def _add(self, order: dict[str, Any] | None) -> int:
+        status, answer = self._call("POST", "/v1/nodes", **self._last)
         if status == 201:
             given = answer.get("certificate")
             self.may_be = {Life(self.turn, _serial(given) if given else None)}
@@ -74,13 +87,13 @@ class Witness:
     def put(self) -> int:
         """Change the classification."""
         self.turn += 1
-        status, _ = self._call("PUT", self.path, self._classification())
+        status, _ = self._call("PUT", self.path, json=self._classification())
         self._after(status, lambda life: life and life._replace(turn=self.turn))
         return status
 
     def issue(self, order: dict[str, Any]) -> int:
         """Get a certificate."""
-        status, answer = self._call("POST", f"{self.path}/certificate", order)
+        status, answer = self._call("POST", f"{self.path}/certificate", json=order)
         serial = _serial(answer) if status == 201 else SOME
         self._after(status, lambda life: life and life._replace(serial=serial))
         return status
@@ -119,10 +132,10 @@ class Witness:
     def _classification(self) -> dict[str, Any]:
         return {"parameters": {"turn": self.turn}}
 
-    def _call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def _call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         """Return status and answer; 0 when none came."""
         try:
-            answer = self.client.call(method, path, json=body)
+            answer = self.client.call(method, path, **options)
         except requests.RequestException:
             self.codes.append(0)
             return 0, {}

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 #: Seconds until what was left must be settled.
 PATIENCE = 60
 
-#: Seconds that a daemon is given to settle by itself what failed, before it is started again.
-BY_ITSELF = 1
-
 
 class Daemon(Protocol):
     """A running espm."""
@@ -148,15 +145,7 @@ class World:
         """Return a client with a name of its own."""
         return Witness(self.home.client(), f"n{next(self._names)}{DOMAIN}")
 
-    def settle(self) -> bool:
-        """Return True once no intent is open, False when the daemon ends or time is up."""
-        if self.settled(BY_ITSELF) or not self.alive:
-            return self.alive
-        self.kill()
-        self.ensure()
-        return self.settled(PATIENCE)
-
-    def settled(self, seconds: float) -> bool:
+    def settle(self, seconds: float = PATIENCE) -> bool:
         """Return True once no intent is open, False when the daemon ends or time is up."""
         end = time.monotonic() + seconds
         while self.alive and time.monotonic() < end:
