@@ -55,16 +55,17 @@ def prove(cases: Sequence[Case], ports: Ports, failures: Failures) -> list[Case]
 
     :param failures: gets why the rest is not proved.
     """
-    if not cases:
-        return []
     proved: list[Case] = []
-    with noting(failures, [case.certificate for case in cases]):
-        proved, missing = _split(cases, ports, failures)
-        if missing and heal([(case.certname, case.issued) for case in missing], ports):
+    missing: list[Case] = []
+    if cases:
+        with noting(failures, [case.certificate for case in cases]):
+            proved, missing = _split(cases, ports, failures)
+    if missing and heal([(case.certname, case.issued) for case in missing], ports):
+        with noting(failures, [case.certificate for case in missing]):
             more, missing = _split(missing, ports, failures)
             proved += more
-        for case in missing:
-            failures[case.certificate.ident] = _unproven(case)
+    for case in missing:
+        failures.setdefault(case.certificate.ident, _unproven(case))
     return proved
 
 

@@ -47,17 +47,21 @@ class Curl:
         body: Any = None,
         *,
         expect: int,
+        header: str = "",
         part: Callable[[Any], Any] = lambda answer: answer,
     ) -> Any:
         """Make one request and return the JSON of its answer, or None.
 
+        :param header: one more header of the request.
         :param part: returns what is shown of the answer.
         :raises tests.live.narrator.DemoFailed: the status is not the expected one.
         """
         verb = "" if (method, body is None) in (("GET", True), ("POST", False)) else f"-X {method} "
         data = [] if body is None else ["--json", json.dumps(body)]
         typed = "" if body is None else f" --json @- <<END\n{pretty(body)}\nEND"
-        self._narrator.command(f'curl "${{AUTH[@]}}" {verb}$URL{path}{typed}')
+        more = f"-H '{header}' " if header else ""
+        self._narrator.command(f'curl "${{AUTH[@]}}" {verb}{more}$URL{path}{typed}')
+        data += ["-H", header] if header else []
         told = self._run(["-X", method, *data, "-w", "\n%{http_code}", self._url + path])
         text, _, status = told.rpartition("\n")
         answer = json.loads(text) if text else None

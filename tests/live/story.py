@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.live.narrator import Narrator
 
 NODE = "web-1.example.com"
+OTHER = "web-2.example.com"
 FOREIGN = "old-server.example.com"
 
 
@@ -44,6 +45,7 @@ class Story:
         self.boot()
         self.change()
         self.leave_others_alone()
+        self.retire_without_ca()
         self.retire()
         self.take_back()
 
@@ -104,12 +106,16 @@ class Story:
         self.serial = given["serial"]
         self.agent = scene.launched(self.lab, NODE, given)
         tell.say("What Puppet Server is told of the node, whenever it asks (the ENC's document):")
-        tell.command(f"espm_enc {NODE}")
-        done = subprocess.run(
-            [ENC, "-d", self.stack.enc, NODE], check=False, capture_output=True, text=True
-        )
-        tell.output(done.stdout + done.stderr)
+        done = self._enc(NODE)
         tell.check("team blue" in done.stdout, "the document has the node's parameters", done)
+
+    def _enc(self, name: str) -> subprocess.CompletedProcess[str]:
+        """Show what `espm_enc` says of a node."""
+        self.narrator.command(f"espm_enc {name}")
+        argv = [str(ENC), "-d", str(self.stack.enc), name]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        self.narrator.output(done.stdout + done.stderr)
+        return done
 
     def boot(self) -> None:
         """The instance boots with the three files and runs its agent."""
@@ -155,6 +161,34 @@ class Story:
         self.curl("DELETE", f"/v1/nodes/{FOREIGN}", expect=404)
         self.curl("POST", "/v1/nodes", {"certname": FOREIGN, "certificate": {}}, expect=409)
         tell.check(held.read_bytes() == before, "its certificate is untouched")
+
+    def retire_without_ca(self) -> None:
+        """A node is retired while Puppet's CA hangs, and the revocation follows by itself."""
+        tell = self.narrator
+        tell.step(f"Puppet Server hangs; the platform retires {OTHER} all the same")
+        added = {"certname": OTHER, "certificate": {}}
+        serial = self.curl("POST", "/v1/nodes", added, expect=201)["certificate"]["serial"]
+        tell.command(f"kill -STOP {self.lab.pid}")
+        self.lab.suspend()
+        try:
+            path, header = f"/v1/nodes/{OTHER}", "Prefer: respond-async"
+            job = self.curl("DELETE", path, header=header, expect=202)
+            done = self._enc(OTHER)
+            tell.check(done.returncode == 1, "it gets no catalog any more, from this moment on")
+        finally:
+            tell.command(f"kill -CONT {self.lab.pid}")
+            self.lab.resume()
+        tell.say("The CA is back, and nobody has to ask again:")
+        self._await_job(job["job"])
+        crl = self.curl.text("/v1/crl", pipe="openssl crl -noout -text | grep -A 1 Serial")
+        tell.check(serial in scene.crl_serials(crl.encode()), f"the CRL has {serial}")
+
+    def _await_job(self, ident: str) -> None:
+        """Return when a job is done, and show it."""
+        client, path = self.stack.client(), f"/v1/jobs/{ident}"
+        with self.narrator.waiting("the job"):
+            self.stack.wait_until(lambda: client.get(path).json()["state"] == "done", path, 60)
+        self.curl("GET", path, expect=200)
 
     def retire(self) -> None:
         """The node goes, and can't come back."""

@@ -17,7 +17,7 @@ from espm.revoker import Revoker
 from tests.api.platform import PLATFORMS, Door, Espm, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 CLOUD = PLATFORMS[0]
@@ -115,6 +115,31 @@ def test_what_a_clean_loses_is_healed_before_it_counts(espm: Espm, revoker: Revo
     assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
     assert all(revoked(espm, pem) for pem in pems)
     assert len(calls(espm, "heal")) == 4
+
+
+def test_what_was_proved_counts_though_healing_others_fails(espm: Espm, revoker: Revoker) -> None:
+    """The CRL that can't be read a second time takes nothing back from those it has shown."""
+    espm.ca.heals = True
+    add(espm, *NAMES[:2])
+    jobs = [delete(espm, name) for name in NAMES[:2]]
+    real, answers = espm.ca.crl, iter([espm.ca.crl, _away])
+
+    def loses_one(certnames: Sequence[Certname]) -> None:
+        espm.ca.revoke(certnames[:1])
+        for name in certnames:
+            espm.ca.clean(name)
+
+    espm.ca.clean_all = loses_one  # type: ignore[method-assign, assignment]
+    espm.ca.crl = lambda: next(answers)()  # type: ignore[method-assign]
+    revoker.work()
+    espm.ca.crl = real  # type: ignore[method-assign]
+
+    assert [job(espm, each).state for each in jobs] == [JobState.DONE, JobState.WAITING]
+
+
+def _away() -> bytes:
+    msg = "the CA does not answer"
+    raise BackendUnavailable(msg)
 
 
 def test_without_healing_nothing_is_removed_before_it_is_proved(
