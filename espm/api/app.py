@@ -133,7 +133,8 @@ class Application:
         self, incoming: Any, environ: Mapping[str, Any]
     ) -> tuple[routes.Route, Mapping[str, str]]:
         """Return the route; nobody learns which ones there are before saying who they are."""
-        path = incoming.path_info
+        # Not CherryPy's path_info: it makes one of two slashes, which a proxy before us need not.
+        path = environ["PATH_INFO"]
         incoming.espm_caller = None
         if path.startswith("/v1/"):
             incoming.espm_caller = self._authenticate(incoming, environ)
@@ -215,7 +216,7 @@ def _log_access() -> None:
         request.remote.ip,
         request.espm_platform,
         request.method,
-        request.path_info,
+        request.wsgi_environ["REQUEST_URI"].partition("?")[0],
         str(response.status)[:3],
         (time.monotonic() - request.espm_begun) * 1000,
     )

@@ -88,7 +88,7 @@ FRAMING_PROBLEMS = (
         "headers-too-large",
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         "Headers too large",
-        "The headers are larger than espm takes.",
+        "The headers are larger than espm takes, or more than a hundred.",
         "Send fewer or shorter headers.",
     ),
     Problem(
@@ -102,7 +102,7 @@ FRAMING_PROBLEMS = (
         "method-not-implemented",
         HTTPStatus.NOT_IMPLEMENTED,
         "Method not implemented",
-        "TRACE and CONNECT are not taken anywhere.",
+        "TRACE, CONNECT and names of more than 32 letters are not taken anywhere.",
         "Use a method that the path takes.",
     ),
     Problem(

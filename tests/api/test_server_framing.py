@@ -59,12 +59,55 @@ REFUSALS = {
     "coding and length": (400, post(b"Transfer-Encoding: identity", b"Content-Length: 1")),
     "chunked": (411, post(b"Transfer-Encoding: chunked", body=b"1\r\nx\r\n0\r\n\r\n")),
     "odd coding": (411, post(b"Transfer-Encoding: xchunked")),
+    "two codings": (411, post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity")),
+    "no coding": (411, post(b"Transfer-Encoding:")),
+    "coding, HTTP/1.0": (411, line(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked")),
+    "length and coding, in small letters": (
+        400,
+        post(b"content-length: 1", b"transfer-encoding: chunked", body=b"0\r\n\r\n"),
+    ),
+    "length and an empty coding": (400, post(b"Content-Length: 1", b"Transfer-Encoding:")),
+    "length and a coding of several": (
+        400,
+        post(b"Content-Length: 1", b"Transfer-Encoding: gzip, chunked"),
+    ),
+    "coding behind a blank": (400, post(b"Content-Length: 1", b"Transfer-Encoding : chunked")),
+    "coding behind a tab": (400, post(b"Content-Length: 1", b"\tTransfer-Encoding: chunked")),
+    "coding behind a bare LF": (400, post(b"Content-Length: 1\nTransfer-Encoding: chunked")),
+    "coding behind a bare CR": (400, post(b"Content-Length: 1\rTransfer-Encoding: chunked")),
+    "coding behind a form feed": (400, post(b"Transfer-Encoding: \x0cchunked")),
+    "coding with an underscore": (400, post(b"Transfer_Encoding: chunked")),
+    "coding folded": (400, post(b"Transfer-Encoding:", b" chunked")),
+    "chunk of 2**64": (411, post(b"Transfer-Encoding: chunked", body=b"f" * 16 + b"\r\nx")),
+    "chunk of minus one": (411, post(b"Transfer-Encoding: chunked", body=b"-1\r\nx\r\n0\r\n\r\n")),
+    "chunk with an endless extension": (
+        411,
+        post(b"Transfer-Encoding: chunked", body=b"1;" + b"a" * 20000),
+    ),
+    "length of 16 digits": (400, post(b"Content-Length: 0000000000000001")),
+    "length of a thousand digits": (400, post(b"Content-Length: " + b"9" * 1000)),
+    "length with a blank within": (400, post(b"Content-Length: 1 0")),
+    "length with a NUL": (400, post(b"Content-Length: 1\0")),
+    "length behind another": (400, post(b"Content-Length: 1", b"CONTENT-LENGTH: 1")),
+    "length with an exponent": (400, post(b"Content-Length: 1e1")),
+    "length with a point": (400, post(b"Content-Length: 1.0")),
     "NUL in a value": (400, post(b"X-A: a\0b")),
     "NUL in a name": (400, post(b"X\0A: b")),
     "control character in a value": (400, post(b"X-A: a\x0bb")),
     "bare CR in a value": (400, post(b"X-A: a\rX-B: b")),
     "bare LF in the headers": (400, post(b"X-A: a\nX-B: b")),
     "bare LF throughout": (400, b"GET / HTTP/1.1\nHost: espm\n\n"),
+    "CR CR LF in the headers": (400, post(b"X-A: a\r", b"X-B: b")),
+    "LF CR LF at the end": (400, b"GET / HTTP/1.1\r\nHost: espm\n\r\n"),
+    "CR LF LF at the end": (400, b"GET / HTTP/1.1\r\nHost: espm\r\n\n"),
+    "two empty lines first": (400, b"\r\n\r\n" + GET),
+    "bare LF first": (400, b"\n" + GET),
+    "blank first": (400, b" " + GET),
+    "NUL first": (400, b"\0" + GET),
+    "byte order mark first": (400, b"\xef\xbb\xbf" + GET),
+    "NUL in the method": (400, line(b"G\0T / HTTP/1.1")),
+    "escape in a value": (400, post(b"X-A: \x1b[2J")),
+    "DEL in a value": (400, post(b"X-A: \x7f")),
     "folded line": (400, post(b"X-A: a", b" b")),
     "fold at the first header": (400, line(b"GET / HTTP/1.1\r\n X: a")),
     "blank before the colon": (400, post(b"X-A : 1")),
@@ -83,6 +126,12 @@ REFUSALS = {
     "absolute form": (400, line(b"GET https://espm/ HTTP/1.1")),
     "authority form": (400, line(b"GET espm:443 HTTP/1.1")),
     "asterisk form": (400, line(b"OPTIONS * HTTP/1.1")),
+    "absolute form of another scheme": (400, line(b"GET file:///etc/passwd HTTP/1.1")),
+    "absolute form with a user": (400, line(b"GET http://a@b/ HTTP/1.1")),
+    "path without a slash": (400, line(b"GET v1/nodes HTTP/1.1")),
+    "backslash in the path": (400, line(b"GET /..\\..\\etc HTTP/1.1")),
+    "half an escape": (400, line(b"GET /a%4 HTTP/1.1")),
+    "encoding of Windows": (400, line(b"GET /%u002e HTTP/1.1")),
     "fragment": (400, line(b"GET /a#b HTTP/1.1")),
     "broken escape": (400, line(b"GET /%zz HTTP/1.1")),
     "raw octet in the path": (400, line(b"GET /\xe9 HTTP/1.1")),
@@ -91,6 +140,13 @@ REFUSALS = {
     "tab for a blank": (400, line(b"GET\t/ HTTP/1.1")),
     "blank in the target": (400, line(b"GET /a b HTTP/1.1")),
     "method in small letters": (400, line(b"get / HTTP/1.1")),
+    "method of many letters": (501, line(b"A" * 33 + b" / HTTP/1.1")),
+    "method of very many letters": (501, line(b"A" * 8000 + b" / HTTP/1.1")),
+    "method without end": (414, b"A" * 17000),
+    "no method": (400, line(b" / HTTP/1.1")),
+    "method alone": (400, line(b"GET")),
+    "no version": (400, line(b"GET / ")),
+    "two digits in the version": (400, line(b"GET / HTTP/1.10")),
     "HTTP/0.9": (400, b"GET /\r\n\r\n"),
     "protocol in small letters": (400, line(b"GET / http/1.1")),
     "three version numbers": (400, line(b"GET / HTTP/1.1.1")),
@@ -103,6 +159,9 @@ REFUSALS = {
     "endless target": (414, b"GET /" + b"a" * 17000),
     "large headers": (431, line(b"GET / HTTP/1.1\r\nX-A: " + b"a" * 17000)),
     "endless headers": (431, b"GET / HTTP/1.1\r\nX-A: " + b"a" * 17000),
+    "hundred and one headers": (431, post(*[b"X-A: a"] * 100)),
+    "thousands of headers": (431, post(*[b"X:" for _ in range(4000)])),
+    "thousands of names": (431, post(*[b"X%d:" % n for n in range(1500)])),
     "large body": (413, post(b"Content-Length: 1001", body=b"x" * 1001)),
     "huge body, not sent yet": (413, post(b"Content-Length: 999999999999")),
 }
@@ -134,6 +193,10 @@ TAKEN = {
     "two headers that are lists": line(b"GET / HTTP/1.1\r\nAccept: a/b\r\nAccept: c/d"),
     "unknown method": line(b"BREW / HTTP/1.1"),
     "length zero": post(b"Content-Length: 0", body=b""),
+    "a hundred headers": line(b"GET / HTTP/1.1\r\n" + b"\r\n".join([b"X: a"] * 99)),
+    "method of 32 letters": line(b"A" * 32 + b" / HTTP/1.1"),
+    "target of 8000 octets": line(b"GET /" + b"a" * 8000 + b" HTTP/1.1"),
+    "length with zeros in front": post(b"Content-Length: 000", body=b""),
     "blank around a value": line(b"GET / HTTP/1.1\r\nX-A: \t a \t"),
 }
 
@@ -168,6 +231,46 @@ def test_requests_in_one_packet_are_answered_in_turn(wire: tuple[Server, ssl.SSL
     assert [
         part[-3:] if part[-3:].isalpha() else b"" for part in answers.split(b"HTTP/1.1 200 OK")[1:]
     ] == [b"one", b"two", b"six", b""]
+
+
+def test_nothing_is_read_behind_a_refusal(wire: tuple[Server, ssl.SSLContext]) -> None:
+    """What came before in the same packet is answered, what comes after never reaches anybody."""
+    SEEN.clear()
+    with secure(*wire) as sock:
+        sock.sendall(GET + post(b"Content-Length: +1") + SMUGGLED * 50)
+        answers = read_all(sock)
+
+    assert [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400"]
+    assert [environ["PATH_INFO"] for environ in SEEN] == ["/hello"]
+
+
+def test_a_body_is_no_request(wire: tuple[Server, ssl.SSLContext]) -> None:
+    """A request in the body of a GET is its body, and the next one is read behind it."""
+    SEEN.clear()
+    inner = b"Content-Length: %d" % len(SMUGGLED)
+    with secure(*wire) as sock:
+        sock.sendall(line(b"GET /outer HTTP/1.1\r\n" + inner) + SMUGGLED + GET)
+        first = read_answer(sock)
+        second = read_answer(sock)
+
+    assert (first, second) == ((200, SMUGGLED), (200, b""))
+    assert [environ["PATH_INFO"] for environ in SEEN] == ["/outer", "/hello"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_the_pieces_in_which_a_request_comes_do_not_matter(
+    wire: tuple[Server, ssl.SSLContext], size: int
+) -> None:
+    """The end of a head is found across packets, and so is what must be refused."""
+    good, bad = post(b"Content-Length: 3", body=b"abc"), post(b"X-A: a\nX-B: b")
+    with secure(*wire) as sock:
+        for octets in (good, bad):
+            for at in range(0, len(octets), size):
+                sock.sendall(octets[at : at + size])
+        answers = read_all(sock)
+
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert b"abcHTTP/1.1 400 " in answers
 
 
 def test_the_path_reaches_the_application_as_it_came(wire: tuple[Server, ssl.SSLContext]) -> None:
