@@ -7,6 +7,8 @@ import ipaddress
 
 def plain_address(address: str) -> str:
     """Return *address* without a zone, and as IPv4 if it is IPv4 on an IPv6 socket."""
+    if ":" not in address:
+        return address
     ip = ipaddress.ip_address(address.partition("%")[0])
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return str(mapped or ip)

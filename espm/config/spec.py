@@ -46,7 +46,7 @@ threads = integer(min=4, max=512, default=64)
 # Connections that are open at the same time (16 to 8192).
 connections = integer(min=16, max=8192, default=512)
 # Connections of one address that have not authenticated; more behind a proxy or a NAT.
-strangers_per_peer = integer(min=1, max=8192, default=16)
+strangers_per_peer = integer(min=1, max=8192, default=256)
 
 [platforms]
 # A section for each cloud platform that may call, by name (a-z, 0-9, "_" and "-").

@@ -18,51 +18,81 @@ from espm.server.framing import Refused
 if TYPE_CHECKING:
     import socket
 
+_SPARE = 256 * 1024  # what a connection keeps of an answer without a thread
 _TOO_SLOW = "timed out"  # cheroot knows a timeout by these words
 
 
 class Writer:
     """Where cheroot writes an answer, all of which must be taken before the deadline.
 
-    cheroot's own writer allows each piece the whole timeout, so that a client which reads a byte
-    now and then holds a thread for ever.
+    cheroot's own writer waits in its thread until the client has read, and allows each piece the
+    whole timeout, so that a client which reads a byte now and then holds a thread for ever.  This
+    one keeps what the client does not take at once, and the connection sends it when it can
+    (:meth:`flush`).  Only a large answer makes the thread wait, and only platforms get those.
+
+    :ivar left: what was written and is not sent yet.
+    :ivar deadline: the monotonic time at which all of the answer must be sent.
     """
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self._sock = sock
         self._seconds = seconds
-        self._deadline: float | None = None
+        self.left = bytearray()
+        self.deadline = 0.0
         self.bytes_written = 0
 
     def begin(self) -> None:
         """Start anew: the time runs from the first octet of the answer."""
-        self._deadline = None
+        self.deadline = 0.0
 
     def write(self, data: bytes) -> int:
-        """Send all of *data*.
+        """Take all of *data*, and send what goes.
 
         :raises TimeoutError: with the words that cheroot knows, when the client is too slow.
         :raises ConnectionError: the client left.
         """
-        if self._deadline is None:
-            self._deadline = time.monotonic() + self._seconds
-        view = memoryview(data)
-        while view:
-            view = view[self._send(view, self._deadline - time.monotonic()) :]
+        self.deadline = self.deadline or time.monotonic() + self._seconds
+        self.left += data
+        with suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self.flush()
+        self.wait(_SPARE)
         self.bytes_written += len(data)
         return len(data)
 
-    def _send(self, view: memoryview, left: float) -> int:
-        if left <= 0:
-            raise TimeoutError(_TOO_SLOW)
-        self._sock.settimeout(left)
+    def flush(self) -> None:
+        """Send what is left, without waiting.
+
+        :raises ssl.SSLWantWriteError: not all of it could be sent.
+        :raises ConnectionError: the client left.
+        """
+        while self.left:
+            self._send(0)
+
+    def wait(self, spare: int = 0) -> None:
+        """Send all but *spare* octets of what is left, waiting for the client.
+
+        :raises TimeoutError: with the words that cheroot knows, when the client is too slow.
+        :raises ConnectionError: the client left.
+        """
+        while len(self.left) > spare:
+            seconds = self.deadline - time.monotonic()
+            if seconds <= 0:
+                self.left.clear()
+                raise TimeoutError(_TOO_SLOW)
+            with suppress(TimeoutError):
+                self._send(seconds)
+
+    def _send(self, seconds: float) -> None:
+        self._sock.settimeout(seconds)
         try:
-            return self._sock.send(view)
-        except TimeoutError as exc:
-            raise TimeoutError(_TOO_SLOW) from exc
-        except ssl.SSLError as exc:
+            sent = self._sock.send(self.left)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError, TimeoutError):
+            raise
+        except OSError as exc:
+            self.left.clear()
             # In the form that cheroot passes over in silence.
             raise ConnectionResetError(errno.ECONNRESET, "the client left") from exc
+        del self.left[:sent]
 
 
 class Request(HTTPRequest):

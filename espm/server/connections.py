@@ -4,7 +4,7 @@ cheroot's accept thread does TLS handshakes, its worker threads wait for slow cl
 queue stops its accept thread for ten seconds.  :mod:`~espm.server.manager` accepts,
 :mod:`~espm.server.exchange` takes a connection from step to step, :mod:`~espm.server.workers` has
 the threads, and :mod:`~espm.server.answers` writes.  They use cheroot's private names
-(``_selector``, ``_from_server_socket``, ``_connections``), hence the bound on its version and
+(``_selector``, ``_run``, ``_connections``), hence the bound on its version and
 ``tests/api/test_server_slow.py``.
 """
 
@@ -44,12 +44,12 @@ class ServerLimits:
     """What clients may cost; every time is for the whole of its phase.
 
     :ivar threads: worker threads; each works on one complete request.
-    :ivar accepted_queue: connections with input that wait for a thread; over it 503.
+    :ivar accepted_queue: connections of platforms with input that wait for a thread; over it 503.
     :ivar backlog: connections that the kernel holds for us.
-    :ivar connections: open connections in all; over it they are closed at once.
-    :ivar strangers_per_peer: connections of one address that have not authenticated and are
-        listened to.
-    :ivar waiting_per_peer: connections of one address that wait until they are listened to; over it
+    :ivar connections: open connections in all; over it a stranger goes for each that comes.
+    :ivar strangers_per_peer: connections of one peer that have not authenticated and are listened
+        to; a peer is an IPv4 address or an IPv6 network of 64 bits.
+    :ivar waiting_per_peer: connections of one peer that wait until they are listened to; over it
         they are closed at once.
     :ivar header_bytes: size of request line and headers.
     :ivar body_bytes: size of a body.
@@ -59,14 +59,15 @@ class ServerLimits:
     :ivar body_seconds: from the end of the headers to the end of the body.
     :ivar response_seconds: from the first octet of the answer until the client took the last.
     :ivar idle_seconds: between two requests of an authenticated client.
+    :ivar patience_seconds: what a stranger that is waited for has when others of its peer wait.
     :ivar shutdown_seconds: how long :meth:`Server.stop` lets requests finish.
     """
 
     threads: int = 64
     accepted_queue: int = 200
-    backlog: int = 128
+    backlog: int = 1024
     connections: int = 512
-    strangers_per_peer: int = 16
+    strangers_per_peer: int = 256
     waiting_per_peer: int = 64
     header_bytes: int = 16 * 1024
     body_bytes: int = 256 * 1024
@@ -75,6 +76,7 @@ class ServerLimits:
     body_seconds: float = 30.0
     response_seconds: float = 60.0
     idle_seconds: float = 60.0
+    patience_seconds: float = 1.0
     shutdown_seconds: float = 30.0
 
 
@@ -194,10 +196,10 @@ class Server(CherootServer):
             return None if self.requests.idle else busy
         return None
 
-    def welcome_next(self, address: str) -> None:
-        """Take on one more client from *address*, after one has authenticated or left."""
+    def welcome_next(self, peer: str) -> None:
+        """Take on one more client of *peer*, after one has authenticated or left."""
         if self.ready:
-            self._connections.welcome_next(address)
+            self._connections.welcome_next(peer)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's signature
         """Log what cheroot has to say."""

@@ -26,16 +26,19 @@ import ssl
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cheroot.server import HTTPConnection
 
 from espm.server import framing
 from espm.server.answers import Request, Writer
 from espm.server.framing import Refused
+from espm.server.incoming import Incoming
+from espm.server.standing import Standing
 
 if TYPE_CHECKING:
     from espm.server.connections import Server
+    from espm.server.lobby import Arrival
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ _DRAIN_SECONDS = 2.0
 _DRAIN_BYTES = 1024 * 1024
 
 
-class Connection(HTTPConnection):
+class Connection(Standing, HTTPConnection):
     """A client's connection; one thread at a time works on it.
 
     :ivar deadline: the monotonic time at which the selector's thread closes it.
@@ -55,19 +58,19 @@ class Connection(HTTPConnection):
 
     RequestHandlerClass = Request
 
-    def __init__(self, server: Server, sock: ssl.SSLSocket, address: tuple[Any, ...]) -> None:
+    def __init__(self, server: Server, arrival: Arrival) -> None:
         self.limits = server.limits
-        super().__init__(server, sock, self._makefile)
-        self.remote_addr, self.remote_port = address[:2]
+        HTTPConnection.__init__(self, server, arrival.sock, self._makefile)
+        Standing.__init__(self, server, arrival)
+        self.remote_addr, self.remote_port = arrival.address, arrival.port
         self.ssl_env = {}
-        self.head: framing.Head | None = None
         self.interest = selectors.EVENT_READ
         self.eager = self.draining = False
-        self._authenticated = self._handshaken = self._begun = self._closed = False
-        self._received = bytearray()
+        self._incoming = Incoming(self.limits)
+        self._secured = self._handshaken = self._begun = self._closed = self._last = False
         self._drained = 0
         self._expect_within(self.limits.handshake_seconds)
-        sock.settimeout(0)
+        arrival.sock.settimeout(0)
 
     def _makefile(self, sock: socket.socket, mode: str, _bufsize: int) -> io.BytesIO | Writer:
         return io.BytesIO() if "r" in mode else Writer(sock, self.limits.response_seconds)
@@ -76,20 +79,9 @@ class Connection(HTTPConnection):
         self.deadline = time.monotonic() + seconds
 
     @property
-    def authenticated(self) -> bool:
-        """Whether a request on this connection carried a known key.
-
-        The application sets it.  It only decides which limits hold (:mod:`~espm.server.peers`);
-        every request must be authenticated by itself.  It can't be taken back.
-        """
-        return self._authenticated
-
-    @authenticated.setter
-    def authenticated(self, value: bool) -> None:
-        if value and not self._authenticated:
-            self._authenticated = True
-            self.server.peers.recognise(self.remote_addr)
-            self.server.welcome_next(self.remote_addr)
+    def head(self) -> framing.Head | None:
+        """The head of the request under way."""
+        return self._incoming.head
 
     def communicate(self) -> bool:
         """Take a step: use the input that is there, answer if it makes a request complete.
@@ -98,8 +90,9 @@ class Connection(HTTPConnection):
         within its deadline, the client's reading of the answer.
         """
         self.eager = False
+        self.steps += 1
         try:
-            self._assemble()
+            return self._proceed()
         except ssl.SSLWantReadError:
             self.interest = selectors.EVENT_READ
         except ssl.SSLWantWriteError:
@@ -108,10 +101,17 @@ class Connection(HTTPConnection):
             return self.refuse(refusal)
         except OSError as exc:
             return self._lost(exc)
-        else:
-            return self._answer()
         # The selector's thread may never see one that drips: it is here each time it looks.
         return time.monotonic() < self.deadline
+
+    def _proceed(self) -> bool:
+        if self.wfile.left:
+            self.wfile.flush()
+            self._await_request()
+        if self._last:
+            return False
+        self._assemble()
+        return self._answer()
 
     def _lost(self, error: OSError) -> bool:
         log.debug("%s left: %s", self.remote_addr, error)
@@ -128,6 +128,11 @@ class Connection(HTTPConnection):
         :raises ssl.SSLWantReadError: nothing more has come.
         :raises OSError: the client left or does not speak TLS.
         """
+        if not self._secured:
+            # Not before something has come: OpenSSL's part is large, and some say nothing ever.
+            self.socket, self.ssl_env = self.server.ssl_adapter.wrap(self.socket)
+            self.wfile = Writer(self.socket, self.limits.response_seconds)
+            self._secured = True
         if not self._handshaken:
             self.socket.do_handshake()
             self._handshaken = True
@@ -140,48 +145,40 @@ class Connection(HTTPConnection):
             if not self._begun:
                 self._begun = True
                 self._expect_within(self.limits.header_seconds)
-            self._received += chunk
+            self._incoming.feed(chunk)
 
     def _complete(self) -> bool:
-        if self.head is None:
-            self._find_head()
-        return self.head is not None and len(self._received) >= self.head.content_length
-
-    def _find_head(self) -> None:
-        if self._received.startswith(b"\r\n"):
-            # RFC 9112, section 2.2: an empty line before a request is to be overlooked.
-            del self._received[:2]
-        end = framing.END_OF_HEAD.search(self._received)
-        if (end.start() if end else len(self._received)) > self.limits.header_bytes:
-            raise framing.too_long(self._received)
-        if end:
-            head = bytes(self._received[: end.start()])
-            if end[0] != b"\r\n\r\n":
-                raise Refused(HTTPStatus.BAD_REQUEST, "Lines must end with CRLF.")
-            del self._received[: end.end()]
-            self.head = framing.parse(head, body_bytes=self.limits.body_bytes)
-            self._await_body(self.head)
-
-    def _await_body(self, head: framing.Head) -> None:
-        self._expect_within(self.limits.body_seconds)
-        if head.expects_continue and len(self._received) < head.content_length:
-            self.socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        before = self.head
+        complete = self._incoming.complete()
+        if self.head is not None and before is None:
+            self._expect_within(self.limits.body_seconds)
+            if self.head.expects_continue and not complete:
+                self.socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return complete
 
     def _answer(self) -> bool:
-        assert self.head is not None  # noqa: S101 - for the type checker; _assemble saw to it
-        length = self.head.content_length
-        self.rfile = io.BytesIO(bytes(self._received[:length]))
-        del self._received[:length]
+        self.rfile = io.BytesIO(self._incoming.take_body())
         self.wfile.begin()
-        keep = bool(super().communicate())  # type: ignore[no-untyped-call] # cheroot's
-        self.head = None
+        self._last = not super().communicate()  # type: ignore[no-untyped-call] # cheroot's
+        self._incoming.head = None
+        self.answered = True
         self._begun = False
-        self.interest = selectors.EVENT_READ
-        self.eager = bool(self._received or self.socket.pending())
+        if not self.server.ready:
+            # Nobody will send the rest when the server has stopped.
+            self.wfile.wait()
         self.socket.settimeout(0)
+        if self.wfile.left:
+            self.interest = selectors.EVENT_WRITE
+            self.deadline = self.wfile.deadline
+            return True
+        self._await_request()
+        return not self._last
+
+    def _await_request(self) -> None:
+        self.interest = selectors.EVENT_READ
+        self.eager = bool(self._incoming) or bool(self.socket.pending())
         idle = self.limits.idle_seconds if self.authenticated else self.limits.header_seconds
         self._expect_within(idle)
-        return keep
 
     def refuse(self, refusal: Refused) -> bool:
         """Say so, and stay open only until the client has read it.
@@ -191,10 +188,10 @@ class Connection(HTTPConnection):
         Return whether the connection stays open.
         """
         self.server.throttle.warn("refused a request of %s: %s", self.remote_addr, refusal)
-        if not self._handshaken:
+        if not self._handshaken or self.wfile.left:
             return False
         self.draining = True
-        self._received.clear()
+        self._incoming.clear()
         self.interest = selectors.EVENT_READ
         self._expect_within(_DRAIN_SECONDS)
         try:
@@ -207,9 +204,10 @@ class Connection(HTTPConnection):
 
     def discard(self) -> bool:
         """Throw away what a refused client still sends; return whether to wait for more."""
+        self.steps += 1
         try:
             chunk = self.socket.recv(_CHUNK)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return True
         except OSError:
             return False
@@ -218,18 +216,18 @@ class Connection(HTTPConnection):
 
     def _say_goodbye(self) -> None:
         """Send TLS's close_notify, without which a client must suspect a cut."""
-        with suppress(OSError, ValueError):
-            self.socket.settimeout(0)
-            self.socket.unwrap()
+        if self._handshaken:
+            with suppress(OSError, ValueError):
+                self.socket.settimeout(0)
+                self.socket.unwrap()
 
     def close(self) -> None:
         """Close the connection.  Idempotent."""
         if self._closed:
             return
         self._closed = True
-        self.server.peers.leave(self.remote_addr, stranger=not self.authenticated)
+        self.server.peers.leave(self.arrival)
         self._say_goodbye()
-        with suppress(OSError):
-            super().close()
+        # Not as cheroot does it: in a flood, most of our time would be in shutdown(2).
         self.socket.close()
-        self.server.welcome_next(self.remote_addr)
+        self.server.welcome_next(self.peer)

@@ -1,11 +1,20 @@
-"""Who accepts connections and holds those that wait for their clients."""
+"""Who accepts connections and holds those that wait for their clients.
+
+Nobody is kept out by those who came before.  When all places are taken, each newcomer gets that of
+a stranger: of the peer that has most of them, one that has had its chance, or else the oldest.
+When its own peer has too many, it is one of these.  When others of the same peer wait, a stranger
+has a second to authenticate.  And a stranger that has sent many small pieces, or many requests, is
+looked at twice in a second from then on, however much it sends.
+"""
 
 from __future__ import annotations
 
+import heapq
 import math
 import socket
 import time
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from cheroot.connections import ConnectionManager, prevent_socket_inheritance
@@ -13,15 +22,22 @@ from cheroot.connections import ConnectionManager, prevent_socket_inheritance
 from espm.peer import plain_address
 from espm.server.exchange import Connection
 from espm.server.lobby import Arrival, Lobby
+from espm.server.rest import Rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from espm.server.connections import Server
+
+_ACCEPTED_AT_ONCE = 64
+_SERVED_AT_ONCE = 32
 
 
 class Manager(ConnectionManager):
     """Holds the connections that wait for their clients; its thread never waits for one.
+
+    A connection is here (in the selector, or resting), or a thread works on it, or it waits for a
+    thread; never two of these.  Only this object's thread takes connections out of the selector.
 
     :ivar looked: the monotonic time at which it last looked around.
     """
@@ -34,34 +50,7 @@ class Manager(ConnectionManager):
         super().__init__(server)
         self.lobby = Lobby(server.peers, server.limits.waiting_per_peer)
         self.looked = time.monotonic()
-
-    def _run(self, expiration_interval: float) -> None:
-        """Look around until told to stop.
-
-        cheroot's own goes by the clock on the wall: set back, it would suspend all deadlines.
-        """
-        expired = self.looked
-        while not self._stop_requested:
-            self.looked = time.monotonic()
-            try:
-                active = self._selector.select(timeout=expiration_interval)
-            except OSError:
-                self._remove_invalid_sockets()
-                continue
-            for fd, conn in active:
-                self._attend(fd, conn)
-            if time.monotonic() - expired > expiration_interval:
-                self._expire(0)
-                expired = time.monotonic()
-
-    def _attend(self, fd: int, conn: Any) -> None:
-        """Do what a socket with input asks for: the server's, or that of a connection."""
-        if conn is self.server:
-            self._from_server_socket(self.server.socket)
-        else:
-            # Until a thread has read from it and put it back.
-            self._selector.unregister(fd)
-            self.server.process_conn(conn)
+        self._rest = Rest()
 
     def stop(self) -> None:
         """Stop accepting and end :meth:`run`, at once instead of after its next look around."""
@@ -72,64 +61,144 @@ class Manager(ConnectionManager):
 
     def put(self, conn: Connection) -> None:
         """Wait for the client, or go on at once if it has sent the next request already."""
-        if conn.eager:
+        if conn.tiring:
+            self._rest.add(conn)
+        elif conn.eager:
             self.server.process_conn(conn)
-            return
+        else:
+            self._hold(conn)
+
+    def _hold(self, conn: Connection) -> None:
         try:
             self._selector.register(conn.socket.fileno(), conn.interest, data=conn)
         except (KeyError, ValueError, OSError):
             # The server stopped between the caller's look and now.
             conn.close()
 
+    def _take_back(self, conn: Connection) -> bool:
+        """Return whether no thread works on *conn*; it is the caller's alone then."""
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(conn.socket.fileno())
+            return True
+        return self._rest.remove(conn) or bool(self.server.requests.take_back(conn))
+
+    def _run(self, expiration_interval: float) -> None:
+        """Look around until told to stop.
+
+        cheroot's own goes by the clock on the wall: set back, it would suspend all deadlines.
+        """
+        expired = self.looked
+        while not self._stop_requested:
+            self.looked = time.monotonic()
+            try:
+                timeout = min(expiration_interval, self._rest.wait())
+                ready = list(self._selector.select(timeout=timeout))
+            except OSError:
+                self._remove_invalid_sockets()
+                continue
+            self._serve(ready)
+            for conn in self._rest.roused():
+                self._go_on(conn)
+            if time.monotonic() - expired > expiration_interval:
+                self._expire(0)
+                expired = time.monotonic()
+
+    def _serve(self, ready: Sequence[tuple[int, Any]]) -> None:
+        """Give some of what is ready to the threads, and let newcomers in.
+
+        The rest is ready in the next round still: nobody waits long at the door.  Newcomers are
+        last, for they may end others.
+        """
+        conns = [(not conn.preferred, fd, conn) for fd, conn in ready if conn is not self.server]
+        for _, fd, conn in heapq.nsmallest(_SERVED_AT_ONCE, conns, key=itemgetter(0)):
+            self._selector.unregister(fd)
+            self.server.process_conn(conn)
+        if len(conns) == len(ready):
+            return
+        for _ in range(_ACCEPTED_AT_ONCE):
+            if self._from_server_socket(self.server.socket):
+                return
+
     def _expire(self, threshold: float) -> None:  # noqa: ARG002 - the deadline is each one's own
         now = time.monotonic()
         self.lobby.close(before=now)
-        held = [(fd, c) for fd, c in self._selector.connections if c is not self.server]
-        for fd, conn in held:
-            if conn.deadline <= now:
+        for fd, conn in [(fd, c) for fd, c in self._selector.connections if c is not self.server]:
+            if self._is_late(conn, now):
                 self._selector.unregister(fd)
                 conn.close()
 
-    def _from_server_socket(self, server_socket: socket.socket) -> None:
-        """Accept a connection and leave it to the selector."""
+    def _go_on(self, conn: Connection) -> None:
+        """Go on with a connection that has rested."""
+        if conn.deadline <= time.monotonic():
+            conn.close()
+        elif conn.eager:
+            self.server.process_conn(conn)
+        else:
+            self._hold(conn)
+
+    def _is_late(self, conn: Connection, now: float) -> bool:
+        if conn.deadline <= now:
+            return True
+        hurried = not conn.authenticated and self.lobby.waiting(conn.peer)
+        return bool(hurried) and conn.since + self.server.limits.patience_seconds <= now
+
+    def _from_server_socket(self, server_socket: socket.socket) -> bool:
+        """Accept a connection; return whether there was none."""
         try:
             sock, address = server_socket.accept()
         except BlockingIOError:
-            return
+            return True
         except OSError as exc:
-            if self._stop_requested:
-                return
-            # Without file descriptors accept fails at once, again and again.
-            self.server.throttle.warn("cannot accept a connection: %s", exc)
-            time.sleep(0.05)
-            return
+            if not self._stop_requested:
+                # Without file descriptors accept fails at once, again and again.
+                self.server.throttle.warn("cannot accept a connection: %s", exc)
+                time.sleep(0.05)
+            return True
         prevent_socket_inheritance(sock)
-        self._receive(sock, plain_address(address[0]), address[1])
-
-    def _receive(self, sock: socket.socket, address: str, port: int) -> None:
         deadline = time.monotonic() + self.server.limits.handshake_seconds
-        if self.lobby.enter(Arrival(sock, address, port, deadline)):
-            self.welcome_next(address)
-        else:
-            self.server.throttle.warn("too many connections, closed one of %s", address)
-            sock.close()
+        self._receive(Arrival(sock, plain_address(address[0]), address[1], deadline))
+        return False
 
-    def welcome_next(self, address: str) -> None:
-        """Begin with the connection of *address* that has waited longest, if there is room."""
-        arrival = self.lobby.next(address)
+    def _receive(self, arrival: Arrival) -> None:
+        if self._has_place(arrival) and self.lobby.enter(arrival):
+            self.welcome_next(arrival.peer)
+        else:
+            self.server.throttle.warn("too many connections, closed one of %s", arrival.address)
+            arrival.sock.close()
+
+    def _has_place(self, arrival: Arrival) -> bool:
+        """Return whether there is a place for it, having taken one from another if need be."""
+        if self.lobby.full:
+            crowds = self.server.peers.crowds()
+        elif self.lobby.crowded(arrival.peer):
+            crowds = iter([arrival.peer])
+        else:
+            return True
+        found = any(self._end_one(peer) or self.lobby.drop(peer) for peer in crowds)
+        if found:
+            self.server.throttle.warn("too many connections, ended one for %s", arrival.address)
+        return found
+
+    def _end_one(self, peer: str) -> bool:
+        conns = [each.connection for each in self.server.peers.strangers(peer) if each.connection]
+        conns.sort(key=lambda conn: not conn.spent)
+        for conn in conns:
+            if self._take_back(conn):
+                conn.close()
+                return True
+        return False
+
+    def welcome_next(self, peer: str) -> None:
+        """Begin with the connection of *peer* that has waited longest, if there is room."""
+        arrival = self.lobby.next(peer)
         if arrival is None:
             return
-        try:
-            wrapped, environ = self.server.ssl_adapter.wrap(arrival.sock)
-        except OSError:
-            arrival.sock.close()
-            self.server.peers.leave(address, stranger=True)
-            return
-        conn = Connection(self.server, wrapped, (address, arrival.port))
-        conn.ssl_env = environ
+        conn = Connection(self.server, arrival)
+        arrival.connection = conn
         self.put(conn)
 
     def close(self) -> None:
         """Close all connections that wait."""
         self.lobby.close(before=math.inf)
+        self._rest.close()
         super().close()

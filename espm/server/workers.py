@@ -7,18 +7,19 @@ full; ours lets go of it in time.
 from __future__ import annotations
 
 import logging
-import queue
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cheroot.workers import threadpool
 from cheroot.workers.threadpool import ThreadPool, WorkerThread
 
+from espm.server.turns import Turns
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from espm.server.connections import Server
+    from espm.server.exchange import Connection
 
 log = logging.getLogger(__name__)
 
@@ -26,27 +27,22 @@ _END: Any = vars(threadpool)["_SHUTDOWNREQUEST"]  # what cheroot's threads end a
 
 
 class Pool(ThreadPool):
-    """A fixed number of threads behind a bounded queue.
+    """A fixed number of threads behind a fair queue.
 
     :param threads: how many.
-    :param waiting: how many connections may wait; ``put`` raises ``queue.Full`` over it.
-
+    :param waiting: how many connections of platforms may wait; over it ``put`` raises
+        ``queue.Full``.
     :ivar freed: the monotonic time at which a thread last had nothing to do, or was done.
     """
 
     _threads: list[WorkerThread]
-    _queue: queue.Queue[Any]
+    _queue: Turns
+    get: Callable[[], Any]
     _clear_threads: Callable[[], Iterable[WorkerThread]]
 
     def __init__(self, server: Server, threads: int, waiting: int) -> None:
-        super().__init__(
-            server,
-            min=threads,
-            max=threads,
-            accepted_queue_size=waiting,
-            # cheroot's selector would stand still for its default of ten seconds.
-            accepted_queue_timeout=0,
-        )
+        super().__init__(server, min=threads, max=threads)
+        self._queue = Turns(_END, waiting)
         self.freed = time.monotonic()
         self.get = self._next
 
@@ -55,15 +51,18 @@ class Pool(ThreadPool):
         self.freed = time.monotonic()
         return self._queue.get()
 
+    def take_back(self, conn: Connection) -> bool:
+        """Return whether *conn* waited for a thread, which it does no more."""
+        return self._queue.take_back(conn)
+
     def stop(self, timeout: float = 5) -> None:
         """Let the threads finish what they do and what is queued, for *timeout* seconds.
 
         A thread that is still busy then is left behind; it ends with the process.
         """
         deadline = time.monotonic() + timeout
-        with suppress(queue.Full):
-            for _worker in self._threads:
-                self._queue.put(_END, timeout=max(0.0, deadline - time.monotonic()))
+        for _worker in self._threads:
+            self._queue.put(_END)
         for worker in self._clear_threads():
             worker.join(max(0.0, deadline - time.monotonic()))
             if worker.is_alive():

@@ -36,6 +36,6 @@ if __name__ == "__main__":
     connections.LOOKS_WITHIN = 1.0
     limits = partial(connections.ServerLimits, response_seconds=1.0)
     vars(daemon)["ServerLimits"] = limits
-    Manager._attend = _hanging("accept", Manager._attend)  # type: ignore[method-assign]
+    Manager._serve = _hanging("accept", Manager._serve)  # type: ignore[method-assign]
     Connection._answer = _hanging("threads", Connection._answer)  # type: ignore[method-assign]
     sys.exit(main())

@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -78,31 +79,30 @@ def server(app: Application, pair: tuple[str, str, trustme.CA]) -> Iterator[Serv
         app.go_on.set()
 
 
-def greeted(server: Server, client: ssl.SSLContext) -> ssl.SSLSocket:
-    """Return a connection on which a request was answered, so that no step of it waits."""
+def greeted(server: Server, client: ssl.SSLContext, request: bytes) -> ssl.SSLSocket:
+    """Return a connection on which *request* was answered, so that no step of it waits."""
     sock = secure(server, client)
-    sock.sendall(GET)
+    sock.sendall(request)
     assert read_answer(sock) == (200, b"ok")
     return sock
 
 
-def closed_at_once(server: Server, source: str) -> bool:
-    """Return whether the server closes a new connection from *source* within a second."""
-    with connect(server, source) as sock:
-        sock.settimeout(1)
-        try:
-            return sock.recv(1) == b""
-        except ConnectionResetError:
-            return True
-        except TimeoutError:
-            return False
+def is_closed(sock: socket.socket, seconds: float = 1) -> bool:
+    """Return whether the server closes *sock* within some time."""
+    sock.settimeout(seconds)
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
 
 
 def test_a_connection_serves_many_requests(server: Server, client: ssl.SSLContext) -> None:
     """Keep-alive works: one handshake, a thousand nodes."""
     with secure(server, client) as sock:
         for _ in range(20):
-            sock.sendall(GET)
+            sock.sendall(KEY)
             assert read_answer(sock) == (200, b"ok")
 
     assert wait_until(lambda: server.peers.open == 0)
@@ -134,17 +134,20 @@ def test_an_application_that_fails_tells_nothing(
 def test_one_address_cannot_take_all_connections(
     server: Server, client: ssl.SSLContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Those over the limits of their address are closed; other addresses are served."""
+    """One over the limits of its address ends the oldest of them; other addresses are served."""
     with ExitStack() as stack:
-        for _ in range(LIMITS.strangers_per_peer + LIMITS.waiting_per_peer):
+        socks = [
             stack.enter_context(connect(server, "127.0.0.2"))
+            for _ in range(LIMITS.strangers_per_peer + LIMITS.waiting_per_peer)
+        ]
         assert wait_until(lambda: len(server._connections.lobby) == LIMITS.waiting_per_peer)
         with caplog.at_level(logging.WARNING):
-            refused = [closed_at_once(server, "127.0.0.2") for _ in range(3)]
+            stack.enter_context(connect(server, "127.0.0.2"))
+            assert is_closed(socks[0])
 
-        assert refused == [True, True, True]
-        assert caplog.messages == ["too many connections, closed one of 127.0.0.2"]
-        assert server.peers.strangers("127.0.0.2") == LIMITS.strangers_per_peer
+        assert not is_closed(socks[-1])
+        assert caplog.messages == ["too many connections, ended one for 127.0.0.2"]
+        assert len(server.peers.strangers("127.0.0.2")) == LIMITS.strangers_per_peer
         assert ask(server, client) == (200, b"ok")
 
     assert wait_until(lambda: server.peers.open == 0)
@@ -191,26 +194,96 @@ def test_authenticated_connections_do_not_count_against_their_address(
             assert read_answer(sock) == (200, b"ok")
 
         assert server.peers.open == 6
-        assert server.peers.strangers("127.0.0.1") == 0
+        assert server.peers.strangers("127.0.0.1") == []
 
 
-def test_the_number_of_connections_is_limited(server: Server) -> None:
-    """File descriptors run out for new clients, never for what espm works with."""
+def test_a_newcomer_gets_the_place_of_the_oldest_stranger(
+    server: Server, client: ssl.SSLContext
+) -> None:
+    """The number of connections is limited, and those who came first keep nobody out."""
     with ExitStack() as stack:
-        for number in range(LIMITS.connections):
+        socks = [
             stack.enter_context(connect(server, f"127.0.1.{number + 1}"))
+            for number in range(LIMITS.connections)
+        ]
         assert wait_until(lambda: server.peers.open == LIMITS.connections)
+        with secure(server, client) as good:
+            good.sendall(KEY)
+            assert read_answer(good) == (200, b"ok")
 
-        assert closed_at_once(server, "127.0.2.1")
+            assert server.peers.open == LIMITS.connections
+            assert is_closed(socks[0])
+            assert not is_closed(socks[1], 0.1)
+
+
+def test_the_largest_crowd_gives_way(server: Server, client: ssl.SSLContext) -> None:
+    """Who has one connection keeps it when another has many, however old it is."""
+    with ExitStack() as stack:
+        alone = stack.enter_context(secure(server, client, "127.0.1.1"))
+        many = [stack.enter_context(connect(server, "127.0.1.2")) for _ in range(3)]
+        others = [stack.enter_context(connect(server, f"127.0.1.{n}")) for n in range(3, 7)]
+        assert wait_until(lambda: server.peers.open == LIMITS.connections)
+        stack.enter_context(connect(server, "127.0.2.1"))
+
+        assert is_closed(many[0])
+        assert not any(is_closed(sock, 0.05) for sock in (*many[1:], *others))
+        alone.sendall(KEY)
+        assert read_answer(alone) == (200, b"ok")
+
+
+def test_who_has_had_its_chance_gives_way(server: Server, client: ssl.SSLContext) -> None:
+    """A stranger whose request was answered goes before an older one that is still to ask."""
+    with ExitStack() as stack:
+        older = stack.enter_context(secure(server, client, "127.0.1.1"))
+        asked = stack.enter_context(secure(server, client, "127.0.1.1"))
+        asked.sendall(GET)
+        read_answer(asked)
+        for number in range(LIMITS.connections - 2):
+            stack.enter_context(connect(server, f"127.0.2.{number + 1}"))
+        assert wait_until(lambda: server.peers.open == LIMITS.connections)
+        stack.enter_context(connect(server, "127.0.3.1"))
+
+        assert is_closed(asked)
+        older.sendall(KEY)
+        assert read_answer(older) == (200, b"ok")
+
+
+def test_platforms_give_way_to_nobody(server: Server, client: ssl.SSLContext) -> None:
+    """A connection that has authenticated is not ended for a newcomer."""
+    with ExitStack() as stack:
+        socks = [
+            stack.enter_context(greeted(server, client, KEY)) for _ in range(LIMITS.connections)
+        ]
+
+        assert is_closed(stack.enter_context(connect(server, "127.0.2.1")))
+        for sock in socks:
+            sock.sendall(KEY)
+            assert read_answer(sock) == (200, b"ok")
+
+
+def test_a_stranger_has_a_second_when_others_of_its_address_wait(
+    app: Application, pair: tuple[str, str, trustme.CA], client: ssl.SSLContext
+) -> None:
+    """Silent connections of an address do not make the next one wait for their whole time."""
+    limits = ServerLimits(threads=4, strangers_per_peer=2, handshake_seconds=10)
+    with serving(app, pair[:2], limits) as server, ExitStack() as stack:
+        silent = [stack.enter_context(connect(server)) for _ in range(2)]
+        assert wait_until(lambda: server.peers.open == 2)
+        start = time.monotonic()
+
+        assert ask(server, client) == (200, b"ok")
+        assert limits.patience_seconds / 2 < time.monotonic() - start < 5
+        assert is_closed(silent[0])
+        assert not is_closed(silent[1], 0.1)
 
 
 def test_too_many_waiting_requests_get_503(
     app: Application, pair: tuple[str, str, trustme.CA], client: ssl.SSLContext
 ) -> None:
-    """Who can't be served soon is told so at once, and when to come back."""
+    """A platform that can't be served soon is told so at once, and when to come back."""
     limits = ServerLimits(threads=1, accepted_queue=1, shutdown_seconds=5)
     with serving(app, pair[:2], limits) as server, ExitStack() as stack:
-        first, second, third = (stack.enter_context(greeted(server, client)) for _ in range(3))
+        first, second, third = (stack.enter_context(greeted(server, client, KEY)) for _ in range(3))
         first.sendall(SLOW)
         assert app.entered.acquire(timeout=5)
         second.sendall(GET)

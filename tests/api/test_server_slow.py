@@ -6,6 +6,7 @@ many header-dripping ones as it has threads.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import statistics
 import threading
@@ -28,7 +29,6 @@ from tests.api.wire import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
 
     import trustme
@@ -43,6 +43,7 @@ HASTY = ServerLimits(
     response_seconds=0.5,
     idle_seconds=1.5,
 )
+MEDIUM = 200 * 1024
 START = b"POST / HTTP/1.1\r\nHost: espm\r\nContent-Length: 5\r\n"
 LONG = START.replace(b"5", b"5000")
 
@@ -52,7 +53,10 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     if environ["PATH_INFO"] == "/large":
         start_response("200 OK", [("Content-Length", str(32 * 1024 * 1024))])
         return [b"x" * (32 * 1024 * 1024)]
-    environ["espm.connection"].authenticated = environ["PATH_INFO"] == "/key"
+    environ["espm.connection"].authenticated = environ["PATH_INFO"] in {"/key", "/medium"}
+    if environ["PATH_INFO"] == "/medium":
+        start_response("200 OK", [("Content-Length", str(MEDIUM))])
+        return [b"x" * MEDIUM]
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 
@@ -223,6 +227,57 @@ def test_a_client_that_does_not_read_its_answer_is_closed(
         assert wait_until(lambda: hasty.requests.idle == HASTY.threads - 1)
 
         assert wait_until(lambda: hasty.requests.idle == HASTY.threads, 3)
+
+
+def test_an_answer_that_is_not_read_holds_no_thread(server: Server, client: ssl.SSLContext) -> None:
+    """What the client does not take waits with the connection, and comes whole when it is read."""
+    with unread(server, client) as sock:
+        sock.sendall(GET.replace(b"/hello", b"/medium"))
+        assert wait_until(lambda: any(conn.wfile.left for conn in held(server)))
+        assert server.requests.idle == LIMITS.threads
+
+        assert read_answer(sock) == (200, b"x" * MEDIUM)
+        sock.sendall(GET)
+        assert read_answer(sock) == (200, b"ok")
+
+
+def test_an_answer_that_is_not_read_has_a_deadline(hasty: Server, client: ssl.SSLContext) -> None:
+    """The connection is closed, and nothing of it stays."""
+    with unread(hasty, client) as sock:
+        sock.sendall(GET.replace(b"/hello", b"/medium"))
+        assert wait_until(lambda: any(conn.wfile.left for conn in held(hasty)))
+
+        assert wait_until(lambda: hasty.peers.open == 0)
+
+
+def unread(server: Server, client: ssl.SSLContext) -> ssl.SSLSocket:
+    """Return a connection whose kernels keep little of what is not read."""
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.settimeout(5)
+    plain.connect(server.bind_addr)
+    return client.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def held(server: Server) -> list[Any]:
+    """Return the connections that wait for their clients."""
+    connections = list(server._connections._selector.connections)
+    return [conn for _fd, conn in connections if conn is not server]
+
+
+def test_a_stranger_cannot_ask_as_often_as_it_likes(server: Server, client: ssl.SSLContext) -> None:
+    """After a few requests it gets two answers in a second, and a platform as many as it asks."""
+    pace = {}
+    for path in (b"/hello", b"/key"):
+        with secure(server, client) as sock:
+            start = time.monotonic()
+            for _ in range(12):
+                sock.sendall(GET.replace(b"/hello", path))
+                assert read_answer(sock) == (200, b"ok")
+            pace[path] = time.monotonic() - start
+
+    assert pace[b"/key"] < 1 < pace[b"/hello"] < 10
 
 
 def test_a_stranger_may_not_idle_as_long_as_a_platform(

@@ -30,7 +30,8 @@ class Slow:
         self.go_on = threading.Event()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        """Answer ok, ``/slow`` later."""
+        """Answer ok, ``/slow`` later, and take everybody for a platform."""
+        environ["espm.connection"].authenticated = True
         if environ["PATH_INFO"] == "/slow":
             self.entered.release()
             assert self.go_on.wait(20)
@@ -103,12 +104,12 @@ def test_an_accepting_thread_that_hangs_is_noticed(
     """Although every other thread is well."""
     monkeypatch.setattr(connections, "LOOKS_WITHIN", 0.8)
     go_on = threading.Event()
-    attend = server._connections._attend
-    monkeypatch.setattr(server._connections, "_attend", lambda *_: go_on.wait(20))
+    attend = server._connections._serve
+    monkeypatch.setattr(server._connections, "_serve", lambda *_: go_on.wait(20))
     with connect(server):
         noticed = wait_until(lambda: server.stuck() is not None)
         reason = server.stuck()
-        monkeypatch.setattr(server._connections, "_attend", attend)
+        monkeypatch.setattr(server._connections, "_serve", attend)
         go_on.set()
 
     assert noticed
