@@ -62,6 +62,11 @@ def _diagnose(error: Exception, certificate: str, private_key: str) -> str:
     """Return which file is to blame; OpenSSL says only ``PEM lib`` for most faults."""
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
         return f"[server] private_key: {private_key} is not the key of {certificate}"
+    if getattr(error, "reason", None) in {"EE_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"}:
+        return (
+            f"[server] certificate: the key or the signature of {certificate} is too weak; "
+            "make one with EC P-256 or RSA 3072, and SHA-256"
+        )
     try:
         x509.load_pem_x509_certificates(Path(certificate).read_bytes())
     except ValueError:

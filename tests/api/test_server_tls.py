@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from espm.errors import ConfigError
 from espm.server.connections import Server, ServerLimits
 from espm.server.tls import build_context
+from espm.x509 import key_pem, self_signed
 from tests.api.wire import (
     GET,
     ask,
@@ -155,6 +157,17 @@ def test_a_file_of_something_else_is_refused(
         build_context(str(junk), pair[1])
     with pytest.raises(ConfigError, match=r"private_key: .* no unencrypted PEM private key"):
         build_context(pair[0], str(junk))
+
+
+def test_a_weak_key_is_refused(tmp_path: Path) -> None:
+    """RSA with 1024 bits can be broken; the message says so, whatever OpenSSL's own level is."""
+    pair = tmp_path / "weak.pem", tmp_path / "weak.key"
+    key = rsa.generate_private_key(65537, 1024)
+    pair[0].write_bytes(self_signed(key, ["espm.example.com"]))
+    pair[1].write_bytes(key_pem(key))
+
+    with pytest.raises(ConfigError, match="is too weak; make one with EC P-256"):
+        build_context(str(pair[0]), str(pair[1]))
 
 
 def test_an_encrypted_key_is_refused(pair: tuple[str, str, trustme.CA], tmp_path: Path) -> None:
