@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     backup = _command(commands, "backup", "copy the ledger while espm runs", _backup)
     backup.add_argument("destination", metavar="DEST", type=Path, help="a file that is not there")
     _add_audit(commands)
+    _add_doctor(commands)
     enc = commands.add_parser("enc", help="the documents of the built-in ENC")
     enc_commands = enc.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _command(enc_commands, "rebuild", "write the documents from the ledger", _rebuild)
@@ -88,6 +89,17 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     export.add_argument(
         "--after", metavar="NUMBER", type=_number, default=0, help="only the rows behind that one"
     )
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser("doctor", help="look through all that espm ever did")
+    inner = doctor.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    summary = "say which revocations the CRL has lost, and what else is not as the ledger says"
+    revocations = _command(inner, "revocations", summary, _revocations)
+    revocations.add_argument(
+        "--heal", action="store_true", help="make them good; espm must be stopped"
+    )
+    revocations.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _head(text: str) -> tuple[int | None, str]:
@@ -154,6 +166,12 @@ def _export(options: argparse.Namespace) -> int:
     from espm import auditing  # noqa: PLC0415 - the daemon needs none of them
 
     return auditing.export(options.config, options.after)
+
+
+def _revocations(options: argparse.Namespace) -> int:
+    from espm import doctor  # noqa: PLC0415 - the daemon needs no doctor
+
+    return doctor.revocations(options.config, heal=options.heal, as_json=options.json)
 
 
 def _rebuild(options: argparse.Namespace) -> int:

@@ -69,7 +69,7 @@ def prove(cases: Sequence[Case], ports: Ports, failures: Failures) -> list[Case]
     return proved
 
 
-def heal(lost: Sequence[tuple[Certname, Issued]], ports: Ports) -> int:
+def heal(lost: Iterable[tuple[Certname, Issued]], ports: Ports) -> int:
     """Order certificates revoked that the CRL lacks; return for how many that could be done."""
     if not ports.ca.can_heal():
         return 0

@@ -31,7 +31,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["CHECKS", "Check", "Context", "Finding", "State", "look", "main", "needs"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Context",
+    "Finding",
+    "State",
+    "as_screen",
+    "look",
+    "main",
+    "needs",
+    "show",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -77,15 +88,15 @@ def main(path: Path, *, as_json: bool = False) -> int:
     try:
         name = user.become_espm(config.load(path))
         if name and (unreadable := user.python(name)):
-            _show([unreadable], as_json=as_json)
+            show([unreadable], as_json=as_json)
             return 1
         loaded = config.load(path)
     except ConfigError as exc:
         found = [Finding("config", State.FAIL, fault, "correct the file") for fault in exc.faults]
-        _show(found, as_json=as_json)
+        show(found, as_json=as_json)
         return os.EX_CONFIG
     found = [Finding("config", State.OK, f"{path} is right"), *look(Context(loaded))]
-    _show(found, as_json=as_json)
+    show(found, as_json=as_json)
     return int(any(finding.state is State.FAIL for finding in found))
 
 
@@ -135,8 +146,9 @@ def _remedy(error: EspmError, context: Context) -> str:
     return "correct the configuration" if isinstance(error, ConfigError) else ""
 
 
-def _show(findings: Sequence[Finding], *, as_json: bool) -> None:
-    text = _as_json(findings) if as_json else _as_screen(findings)
+def show(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print *findings* for a person or a program."""
+    text = _as_json(findings) if as_json else as_screen(findings)
     sys.stdout.write(text + "\n")
 
 
@@ -144,7 +156,8 @@ def _as_json(findings: Sequence[Finding]) -> str:
     return json.dumps([asdict(finding) for finding in findings], indent=2)
 
 
-def _as_screen(findings: Sequence[Finding]) -> str:
+def as_screen(findings: Sequence[Finding]) -> str:
+    """Return *findings* as lines for a person."""
     width = max(len(finding.subject) for finding in findings)
     lines = []
     for finding, after in zip_longest(findings, findings[1:]):

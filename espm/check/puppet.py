@@ -83,23 +83,24 @@ def classes(context: Context) -> Iterator[Finding]:
 def crl(context: Context) -> Iterator[Finding]:
     """Look whether the CRL is in force, small, and the one of the CA that signs."""
     pem = context.ca.crl()
-    crls = [x509.load_pem_x509_crl(block) for block in _blocks(pem)]
+    crls = {block: x509.load_pem_x509_crl(block) for block in _blocks(pem)}
     authorities = {ca.subject: ca for ca in x509.load_pem_x509_certificates(context.ca.bundle())}
-    if not any(found.issuer in authorities for found in crls):
+    if not any(found.issuer in authorities for found in crls.values()):
         remedy = "put this CA's certificates into [puppet] ca_file, or name its CRL: [ca] crl_file"
         yield Finding("CRL", State.FAIL, "no CRL is of the CA that signs", remedy)
-    for found in crls:
+    for block, found in crls.items():
         if found.next_update_utc is not None:
             remedy = "revoke any certificate, which makes Puppet Server write a new CRL"
-            whose = _whose(found.issuer, authorities.get(found.issuer))
-            name = f"of {whose}: {counted(len(found), 'revocation')}; it"
+            of = whose(found.issuer, authorities.get(found.issuer))
+            size = f"{counted(len(found), 'revocation')} in {counted(len(block), 'byte')}"
+            name = f"of {of}: {size}; it"
             yield until("CRL", name, found.next_update_utc, remedy)
     if len(pem) > LARGE_CRL:
         remedy = "stop Puppet Server and run: puppetserver ca prune"
         yield Finding("CRL", State.WARN, f"it has {len(pem)} bytes, which slows revoking", remedy)
 
 
-def _whose(issuer: x509.Name, authority: x509.Certificate | None) -> str:
+def whose(issuer: x509.Name, authority: x509.Certificate | None) -> str:
     """Return which CA a CRL is of."""
     names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
     name = str(names[0].value) if names else issuer.rfc4514_string() or "without a name"

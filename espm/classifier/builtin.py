@@ -61,6 +61,17 @@ class Rebuilt(NamedTuple):
     orphans: tuple[str, ...]
 
 
+class Orphans(NamedTuple):
+    """What of ledger and ENC lacks its other half, as certnames.
+
+    :ivar nodes: active nodes without a document.
+    :ivar documents: documents that no live node explains.
+    """
+
+    nodes: tuple[str, ...]
+    documents: tuple[str, ...]
+
+
 def connect(options: Mapping[str, Any], access: PuppetAccess) -> BuiltinClassifier:  # noqa: ARG001 -- every backend is connected alike
     """Return the built-in ENC that the section *options* describes, its groups loaded.
 
@@ -205,6 +216,16 @@ class BuiltinClassifier:
         with self._lock:
             self._documents.sweep()
             return self._rewrite({node.certname: node for node in nodes}, force=True)
+
+    def orphans(self, nodes: Iterable[Node]) -> Orphans:
+        """Return what of *nodes*, all live ones, and documents lacks its other half."""
+        names = self._documents.names()
+        strange, lacking = set(names), []
+        for node in nodes:
+            strange.discard(node.certname)
+            if node.state is NodeState.ACTIVE and node.certname not in names:
+                lacking.append(node.certname)
+        return Orphans(tuple(lacking), tuple(sorted(strange)))
 
     def _rewrite(self, live: Mapping[Certname, Node], *, force: bool) -> Rebuilt:
         existing = self._documents.stamps()

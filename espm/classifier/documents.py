@@ -76,6 +76,12 @@ class Documents:
             names = (file.removesuffix(".json") for file in opened.files() if _is_ours(file))
             return {name: _stamp(opened.read(_file(name))) for name in sorted(names)}
 
+    def names(self) -> frozenset[str]:
+        """Return the names that have a file; none of them is opened."""
+        with translated(), self._directory.locked() as opened:
+            files = filter(_is_ours, opened.files())
+            return frozenset(file.removesuffix(".json") for file in files)
+
     def is_later(self, name: str, generation: int) -> bool:
         """Return whether the document in force is of a later generation."""
         with translated(), self._directory.locked() as opened:

@@ -178,6 +178,11 @@ def everyone(after: int, limit: int) -> sa.Select[Any]:
     return query.order_by(certificates.c.ident).limit(limit)
 
 
+def count() -> sa.Select[Any]:
+    """Return the query for how many certificates there are."""
+    return sa.select(sa.func.count(certificates.c.ident))
+
+
 def fetch(connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Certname, Certificate]]:
     """Return the certificates that *query* finds, each with the name of its node."""
     found = connection.execute(query).mappings()

@@ -19,7 +19,7 @@ from espm.ledger.schema import among, ended, intents, live, nodes, still_open
 from espm.model import IntentKind, NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from espm.model import Certname, Classification, Node
 
@@ -113,6 +113,12 @@ def page(
     if after is not None:
         query = query.where(nodes.c.certname > after)
     return query.order_by(nodes.c.certname).limit(limit)
+
+
+def platforms(generations: Collection[int]) -> sa.Select[Any]:
+    """Return the query for generation and platform of nodes, whether they live or not."""
+    query = sa.select(nodes.c.generation, nodes.c.platform)
+    return query.where(nodes.c.generation.in_(generations))
 
 
 def everyone(after: str, limit: int) -> sa.Select[Any]:

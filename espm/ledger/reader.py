@@ -14,7 +14,7 @@ from espm.ledger.engine import reading
 from espm.model import NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -90,6 +90,21 @@ class Reader:
     def _certificates_after(self, ident: int) -> Sequence[tuple[Certname, Certificate]]:
         with reading(self._engine) as connection:
             return certificates.fetch(connection, certificates.everyone(ident, _BATCH))
+
+    def certificate_count(self) -> int:
+        """See :meth:`espm.ports.Ledger.certificate_count`."""
+        with reading(self._engine) as connection:
+            return int(connection.execute(certificates.count()).scalar_one())
+
+    def platforms_of(self, named: Iterable[Certificate]) -> Mapping[int, str]:
+        """See :meth:`espm.ports.Ledger.platforms_of`."""
+        generations = sorted({certificate.generation for certificate in named})
+        found: dict[int, str] = {}
+        for start in range(0, len(generations), _BATCH):
+            query = nodes.platforms(generations[start : start + _BATCH])
+            with reading(self._engine) as connection:
+                found.update((row[0], row[1]) for row in connection.execute(query))
+        return found
 
     def watched(self, seconds: float) -> Sequence[tuple[Certname, Certificate]]:
         """See :meth:`espm.ports.Ledger.watched`."""

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from espm.ports.ca import CertificateAuthority
 from espm.ports.carrier import Carrier
-from espm.ports.enc import ClassCatalogue, Classifier, Rebuildable, Rebuilt, Reloadable
+from espm.ports.enc import (
+    ClassCatalogue,
+    Classifier,
+    Orphans,
+    Rebuildable,
+    Rebuilt,
+    Reloadable,
+)
 from espm.ports.ledger import Ledger
 from espm.ports.replays import Replays
 
@@ -20,6 +27,7 @@ __all__ = [
     "ClassCatalogue",
     "Classifier",
     "Ledger",
+    "Orphans",
     "Ports",
     "Rebuildable",
     "Rebuilt",

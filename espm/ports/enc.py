@@ -63,6 +63,20 @@ class Rebuilt(Protocol):
     def orphans(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
 
 
+class Orphans(Protocol):
+    """What of ledger and ENC lacks its other half, as certnames.
+
+    :ivar nodes: active nodes without a document.
+    :ivar documents: documents that no live node explains.
+    """
+
+    @property
+    def nodes(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
+
+    @property
+    def documents(self) -> Sequence[str]: ...  # noqa: D102 - the class says it
+
+
 @runtime_checkable
 class Reloadable(Protocol):
     """A classifier whose groups come from a file of ours."""
@@ -83,6 +97,12 @@ class Rebuildable(Protocol):
 
     def rebuild(self, nodes: Iterable[Node]) -> Rebuilt:
         """Write the documents of *nodes* where they differ; report those of nobody."""
+
+    def orphans(self, nodes: Iterable[Node]) -> Orphans:
+        """Return what of *nodes*, all live ones, and documents lacks its other half.
+
+        Changes nothing, and may be called while espm runs; then what is under way may be in it.
+        """
 
 
 class ClassCatalogue(Protocol):

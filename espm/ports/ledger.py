@@ -164,6 +164,12 @@ class Ledger(Replays, Protocol):
     def all_certificates(self) -> Iterable[tuple[Certname, Certificate]]:
         """Return every certificate there ever was, by age, each with the name of its node."""
 
+    def certificate_count(self) -> int:
+        """Return how many certificates there ever were."""
+
+    def platforms_of(self, certificates: Iterable[Certificate]) -> Mapping[int, str]:
+        """Return the platforms whose *certificates* are or were, by generation."""
+
     def watched(self, seconds: float) -> Sequence[tuple[Certname, Certificate]]:
         """Return the certificates that are worth another look, each with the name of its node.
 

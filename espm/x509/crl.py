@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from espm.errors import BackendRefused, RevocationUnproven
 from espm.x509.certificate import certificates, parse_certificate
@@ -31,9 +31,9 @@ class Revocations:
 
     def __init__(self, pem: bytes, bundle: bytes | None = None) -> None:
         crls = _crls(pem)
+        self._cas = [] if bundle is None else certificates(bundle)
         if bundle is not None:
-            cas = certificates(bundle)
-            crls = [crl for crl in crls if _vouched(crl, cas)]
+            crls = [crl for crl in crls if _vouched(crl, self._cas)]
         # One look-up in the CRL goes through all of it; a set is made once and asked for nothing.
         self._known = [(crl.issuer, _key_of(crl), frozenset(_serials(crl))) for crl in crls]
 
@@ -67,6 +67,14 @@ class Revocations:
         """
         return datetime.now(UTC) > issued.not_after + CLOCKS or self.show(issued)
 
+    def foreign(self, issued: Issued) -> bool:
+        """Return whether no CA of the bundle signed the certificate.
+
+        Then nobody who trusts the bundle accepts it, and its serial is another's at these CAs.
+        """
+        (certificate,) = certificates(issued.pem.encode())[:1]
+        return not any(_signed(certificate, ca) for ca in self._cas)
+
 
 def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None) -> bool:
     """Return whether *crl_pem* lists the certificate; see :class:`Revocations`."""
@@ -96,6 +104,15 @@ def _key_of(signed: x509.Certificate | x509.CertificateRevocationList) -> bytes 
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return None
     return found.value.key_identifier
+
+
+def _signed(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Return whether *ca* signed *certificate*."""
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (InvalidSignature, TypeError, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _vouched(crl: x509.CertificateRevocationList, cas: list[x509.Certificate]) -> bool:
