@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from espm.ports import Ports
 
 _CA = "see what Puppet Server's log says"
-_STILL = f"see the lines above; name [ca] signed_dir, {healing.BY_HAND}"
+_STILL = f"see the lines above; set [ca] signed_dir, {healing.BY_HAND}"
 
 
 def examine(context: Context, ports: Ports, *, heal: bool) -> Report:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from espm.ports import Ports
     from espm.settling import Named
 
-BY_HAND = "or do what docs/administration.md, 'Revocations', says about healing by hand"
+BY_HAND = "or heal by hand, as docs/administration.md says under 'Revocations'"
 _IMPOSSIBLE = (
-    "name the CA's directory of signed certificates, [ca] signed_dir, where espm's user may write "
-    f"there, or run Puppet Server 8.2.2 or later, {BY_HAND}"
+    "with [ca] backend = http_api, name the CA's directory of signed certificates in signed_dir, "
+    f"where espm's user must be able to write; from Puppet Server 8.2.2 on it needs none; {BY_HAND}"
 )
 
 

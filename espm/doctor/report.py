@@ -85,9 +85,14 @@ class Report:
 
     def _row(self, named: Named) -> dict[str, str]:
         certname, certificate = named
-        serial = f"{certificate.issued.serial:X}" if certificate.issued else ""
-        platform = self.platforms.get(certificate.generation, "")
-        return {"certname": str(certname), "serial": serial, "platform": platform}
+        issued = certificate.issued
+        return {
+            "certname": str(certname),
+            "serial": f"{issued.serial:X}" if issued else "",
+            "platform": self.platforms.get(certificate.generation, ""),
+            # For whoever has to heal it by hand.
+            "certificate": issued.pem if issued else "",
+        }
 
 
 def bounded(

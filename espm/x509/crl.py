@@ -71,9 +71,10 @@ class Revocations:
         """Return whether no CA of the bundle signed the certificate.
 
         Then nobody who trusts the bundle accepts it, and its serial is another's at these CAs.
+        Without a bundle it is not known of any.
         """
         (certificate,) = certificates(issued.pem.encode())[:1]
-        return not any(_signed(certificate, ca) for ca in self._cas)
+        return bool(self._cas) and not any(_signed(certificate, ca) for ca in self._cas)
 
 
 def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None) -> bool:

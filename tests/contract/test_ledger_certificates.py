@@ -141,3 +141,33 @@ def test_what_was_issued_is_never_void_and_void_never_issued(ledger: Ledger) -> 
         ledger.mark(valid, CertificateState.VOID)
     with pytest.raises(Conflict):
         ledger.record(valid, replace(issued(), fingerprint="e0" * 32))
+
+
+def test_certificates_are_counted_with_those_of_ended_lives(ledger: Ledger) -> None:
+    """As many as are told one by one, whatever their state."""
+    assert ledger.certificate_count() == 0
+    for name in ("a.example.com", "b.example.com"):
+        _, intent = reserve(ledger, name)
+        void = ledger.order(intent, KEY, KeyMaker.ESPM)
+        ledger.mark(void, CertificateState.VOID)
+        ledger.condemn(intent)
+        ledger.bury(intent)
+
+    assert ledger.certificate_count() == len(list(ledger.all_certificates())) == 2
+
+
+def test_whose_a_certificate_was_is_known_after_the_end(ledger: Ledger) -> None:
+    """By generation; many are asked for at once, and none is no question."""
+    ordered = {}
+    for number in range(3):
+        platform = f"cloud-{number % 2}"
+        node, intent = reserve(ledger, f"n{number}.example.com", platform)
+        ordered[node.generation] = (platform, ledger.order(intent, KEY, KeyMaker.NODE))
+        if number:
+            ledger.condemn(intent)
+            ledger.bury(intent)
+
+    found = ledger.platforms_of(certificate for _, certificate in ordered.values())
+
+    assert found == {generation: platform for generation, (platform, _) in ordered.items()}
+    assert ledger.platforms_of([]) == {}

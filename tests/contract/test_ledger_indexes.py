@@ -38,6 +38,7 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "watched": (lambda _n: certificates.ended_since(claims.now()), "ix_certificates_ended"),
     "strays": (lambda _n: certificates.strays(), "ix_certificates_standing"),
     "all certificates": (lambda _n: certificates.everyone(5, 10), "pk_certificates|PRIMARY KEY"),
+    "platforms": (lambda n: nodes.platforms([n.generation]), "pk_nodes|PRIMARY KEY"),
     "certificate": (lambda n: certificates.latest(n.generation), "ix_certificates_generation"),
     "certificates": (lambda n: certificates.outstanding(n.generation), "(uq|ix)_certificates_"),
     "replay": (lambda _n: replays.find(_KEY, claims.now()), "uq_replays_key"),

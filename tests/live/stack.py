@@ -140,6 +140,22 @@ class Stack:
             timeout=300,
         )
 
+    def espm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `espm` as the daemon's user and return its outcome."""
+        with importable(self.root / "code") as (path, fd):
+            return subprocess.run(
+                [interpreter(self.user), "-m", "espm", *arguments, "-c", str(self.ini)],
+                check=False,
+                cwd="/",
+                env=self.environment() | {"PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                pass_fds=(fd,),
+                **as_user(self.user),
+            )
+
     def environment(self) -> dict[str, str]:
         """Return an environment in which espm is importable."""
         path = ":".join(map(str, PATHS))

@@ -329,3 +329,18 @@ def test_a_fallback_that_cannot_be_run_is_not_an_answer(
     enc = connect(options(directory, groups_file, fallback=str(program)), ACCESS)
     with pytest.raises(BackendUnavailable):
         enc.knows(Certname("web1.example.com"))
+
+
+def test_orphans_are_told_and_nothing_is_written(enc: BuiltinClassifier, directory: Path) -> None:
+    """Active nodes without a document, and documents, damaged ones too, without a live node."""
+    nodes = [
+        *(node("fine"), node("lacking"), node("coming", state=NodeState.ADDING)),
+        *(node("dying", state=NodeState.DELETING), node("dead", state=NodeState.DELETING)),
+    ]
+    for name in ("fine", "dying", "strange"):
+        enc.classify(node(name))
+    (directory / "damaged.json").write_text("x")
+    before = sorted(path.name for path in directory.iterdir())
+
+    assert enc.orphans(nodes) == (("lacking",), ("damaged", "strange"))
+    assert sorted(path.name for path in directory.iterdir()) == before

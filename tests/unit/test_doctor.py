@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm import certificates, nodes, x509
+from espm import certificates, doctor, nodes, proving, x509
 from espm.certificates import Order
-from espm.check import own
-from espm.check.finding import Finding, State
+from espm.check import own, user
+from espm.check.finding import State
 from espm.doctor import examination, replay, report, surroundings
 from espm.errors import BackendSilent, BackendUnavailable
 from espm.model import CertificateState, Certname, Classification, IntentKind, KeyMaker
 from tests.api.platform import PLATFORMS, Door, Espm, running
+from tests.configsamples import Sample
 from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
@@ -93,6 +94,19 @@ def whats(found: Report, *states: State) -> list[str]:
     return [finding.what for finding in found.findings if finding.state in states]
 
 
+def test_root_goes_on_as_espms_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And that one has to be able to read espm, which is said as ``espm check`` says it."""
+    monkeypatch.setattr(user, "become_espm", lambda _: "puppet")
+    monkeypatch.setattr(user, "_LIBRARY", (tmp_path / "hidden",))
+
+    assert doctor.revocations(Sample.make(tmp_path).write(), as_json=True) == 1
+
+    [finding] = json.loads(capsys.readouterr().out)
+    assert "espm's user puppet cannot read" in finding["what"]
+
+
 def test_what_the_crl_shows_is_fine(espm: Espm) -> None:
     """Live nodes and retired ones, each as the ledger says it: nothing to say, nothing changed."""
     launched(espm, "live.example.com")
@@ -113,9 +127,11 @@ def test_exactly_the_lost_ones_are_named(espm: Espm) -> None:
 
     found = examined(espm)
 
-    row = json.loads(found.as_json())["lost"]
+    [row] = json.loads(found.as_json())["lost"]
     serial = f"{serials['b.example.com']:X}"
-    assert row == [{"certname": "b.example.com", "serial": serial, "platform": "cloud"}]
+    assert (row["certname"], row["serial"], row["platform"]) == ("b.example.com", serial, "cloud")
+    parsed = x509.parse_certificate(row["certificate"].encode())
+    assert parsed.serial == serials["b.example.com"]
     assert f"b.example.com serial {serial} of platform cloud" in found.as_screen()
     assert "-> run it with --heal, while espm is stopped" in found.as_screen()
     assert found.failed
@@ -148,10 +164,9 @@ def test_where_nothing_can_be_healed_it_says_what_to_do(espm: Espm) -> None:
     found = examined(espm, heal=True)
 
     assert (names(found.lost), found.healed, found.failed) == (["a.example.com"], [], True)
-    assert Finding("healing", State.FAIL, "espm can't heal here", found.findings[0].remedy) in (
-        found.findings
-    )
-    assert "[ca] signed_dir" in found.findings[0].remedy
+    [healing] = [finding for finding in found.findings if finding.subject == "healing"]
+    assert (healing.state, healing.what) == (State.FAIL, "espm can't heal here")
+    assert "signed_dir" in healing.remedy
 
 
 def test_what_can_not_be_healed_is_told_with_its_reason(espm: Espm) -> None:
@@ -193,7 +208,7 @@ def test_what_was_revoked_meanwhile_is_not_lost(
 ) -> None:
     """The daemon goes on: the ledger may be ahead of the CRL that was read before it."""
     retired(espm, "a.example.com")
-    old = replay.revocations
+    old = proving.revocations
     lost = lose(espm, "a.example.com")
     looks = []
 

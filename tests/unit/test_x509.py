@@ -168,6 +168,17 @@ def test_a_crl_that_the_ca_did_not_sign_proves_nothing() -> None:
         x509.revoked(liar.crl(), pem, ca.bundle())
 
 
+def test_a_certificate_is_foreign_to_a_ca_of_the_same_name_with_another_key() -> None:
+    """So is one of a CA made anew; without a bundle nobody can say, so none is."""
+    ca, anew = FakeCa(), FakeCa()
+    found = x509.parse_certificate(issued(ca))
+
+    assert not x509.Revocations(ca.crl(), ca.bundle()).foreign(found)
+    assert x509.Revocations(anew.crl(), anew.bundle()).foreign(found)
+    assert not x509.Revocations(anew.crl(), anew.bundle() + ca.bundle()).foreign(found)
+    assert not x509.Revocations(anew.crl()).foreign(found)
+
+
 def test_a_crl_that_cannot_be_read_is_refused() -> None:
     """It is no proof of anything."""
     pem = issued(FakeCa())
