@@ -10,7 +10,7 @@ from espm import check
 from espm.check import own, puppet
 from espm.check.finding import Finding, State
 from espm.doctor import healing, surroundings
-from espm.doctor.replay import replay, still_lost, strays
+from espm.doctor.replay import replay, sort_out, strays
 from espm.doctor.report import Report
 from espm.errors import BackendError, causes
 from espm.failfast import FailFast
@@ -50,7 +50,7 @@ def _treated(found: Replayed, ports: Ports) -> Iterator[Finding]:
     """Heal what *found* has, and put into it how it is afterwards."""
     yield from healing.heal(found, ports)
     try:
-        found.lost = still_lost(found.lost, ports)
+        found.lost, _ = sort_out(found.lost, ports)
     except BackendError as error:
         what = f"espm could not look whether that helped: {causes(error)}"
         yield Finding("healing", State.FAIL, what, "repeat this")

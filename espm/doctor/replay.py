@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from espm import progress
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 
 #: Nothing is to be done about these any more, as far as the ledger knows.
 _OVER = frozenset({CertificateState.REVOKED, CertificateState.VOID})
-
-
-class Verdict(Enum):
-    """Whether anybody accepts a certificate: no; yes; or only who trusts another CA."""
-
-    OVER = auto()
-    LOST = auto()
-    FOREIGN = auto()
 
 
 @dataclass
@@ -70,15 +61,17 @@ def replay(ports: Ports) -> Replayed:
     found = Replayed(strays(ports))
     gone = {certificate.ident for _, certificate in found.strays}
     soon = datetime.now(UTC) + SOON
+    suspects = []
     total = ports.ledger.certificate_count()
     for named in progress.shown(ports.ledger.all_certificates(), total, "certificate"):
         found.looked_at += 1
         certificate = named[1]
         if certificate.state is CertificateState.REVOKED or certificate.ident in gone:
-            _note_ended(found, named, crl)
+            found.ended += certificate.issued is not None
+            suspects += [] if _is_over(certificate, crl) else [named]
         elif certificate.state not in _OVER:
             _note_standing(found, named, soon)
-    found.lost = still_lost(found.lost, ports)
+    found.lost, found.foreign = sort_out(suspects, ports)
     return found
 
 
@@ -87,24 +80,18 @@ def strays(ports: Ports) -> list[Named]:
     return [named for named in ports.ledger.watched(0) if named[1].state not in _OVER]
 
 
-def still_lost(lost: Sequence[Named], ports: Ports) -> list[Named]:
-    """Return those of *lost* that the CRL, as it is now, does not show either.
+def sort_out(suspects: Sequence[Named], ports: Ports) -> tuple[list[Named], list[Named]]:
+    """Return which of *suspects* the CRL, as it is now, lacks: of this CA, and of another one.
 
     :raises espm.errors.BackendError: the CRL can't be had.
     """
-    if not lost:
-        return []
-    crl = revocations(ports)
-    return [named for named in lost if _verdict(named[1], crl) is Verdict.LOST]
-
-
-def _note_ended(found: Replayed, named: Named, crl: Revocations) -> None:
-    found.ended += named[1].issued is not None
-    verdict = _verdict(named[1], crl)
-    if verdict is Verdict.LOST:
-        found.lost.append(named)
-    elif verdict is Verdict.FOREIGN:
-        found.foreign.append(named)
+    found: tuple[list[Named], list[Named]] = ([], [])
+    crl = revocations(ports) if suspects else None
+    for named in progress.shown(suspects, len(suspects), "suspect"):
+        issued = named[1].issued
+        if crl and issued and not _is_over(named[1], crl):
+            found[crl.foreign(issued)].append(named)
+    return found
 
 
 def _note_standing(found: Replayed, named: Named, soon: datetime) -> None:
@@ -115,12 +102,11 @@ def _note_standing(found: Replayed, named: Named, soon: datetime) -> None:
         found.ending.append((certname, issued))
 
 
-def _verdict(certificate: Certificate, crl: Revocations) -> Verdict:
+def _is_over(certificate: Certificate, crl: Revocations) -> bool:
+    """Return whether nobody accepts it, as far as the CRL tells."""
     if certificate.issued is None:
-        return Verdict.OVER
+        return True
     try:
-        if crl.end(certificate.issued):
-            return Verdict.OVER
+        return crl.end(certificate.issued)
     except RevocationUnproven:
-        pass
-    return Verdict.FOREIGN if crl.foreign(certificate.issued) else Verdict.LOST
+        return False
