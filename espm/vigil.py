@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -95,16 +96,17 @@ def restore(
 def missing(
     revoked: Sequence[tuple[Certname, Issued]], ports: Ports
 ) -> list[tuple[Certname, Issued]]:
-    """Return those of *revoked* that the CRL does not show, though they have not run out."""
+    """Return those of *revoked* that the CRL does not show, though they have not run out.
+
+    One that no CA of today's signed is not among them: a CA that was made anew counts serials
+    from the start, and to heal would revoke somebody else's certificate.
+    """
     if not revoked:
         return []
     crl = revocations(ports)
     found = []
     for certname, issued in revoked:
-        try:
-            shown = crl.end(issued)
-        except RevocationUnproven:
-            shown = False
-        if not shown:
-            found.append((certname, issued))
+        with suppress(RevocationUnproven):
+            if not crl.end(issued):
+                found.append((certname, issued))
     return found

@@ -60,7 +60,7 @@ class FakeCa:
     :ivar ever: name and serial of every certificate so far, also of those that were cleaned.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "Puppet CA: fake") -> None:
         self.autosign = False
         self.loses_revocations = False
         self.heals = False
@@ -74,7 +74,7 @@ class FakeCa:
         self.revoked: set[int] = set()
         self._serial = 1
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Puppet CA: fake")])
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._bundle = self._issue(self._name, self._key.public_key(), ca=True)
 
     @_faulty

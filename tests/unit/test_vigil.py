@@ -12,6 +12,7 @@ from espm.certificates import Order
 from espm.errors import BackendSilent, BackendUnavailable
 from espm.model import CertificateState, Certname, Classification
 from tests.api.platform import PLATFORMS, Door, Espm, running
+from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,19 @@ def test_one_that_cannot_be_healed_is_told(espm: Espm, caplog: pytest.LogCapture
     look(espm)
 
     assert "the CRL has lost 1 revocations" in caplog.text
+
+
+def test_a_certificate_of_a_former_ca_is_not_healed(espm: Espm) -> None:
+    """A CA that was made anew has given its serial to somebody else."""
+    add(espm)
+    espm.ca.heals = True
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    anew = FakeCa("Puppet CA: anew")
+    espm.ca.crl, espm.ca.bundle = anew.crl, anew.bundle  # type: ignore[method-assign]
+    espm.ca.calls.clear()
+    look(espm)
+
+    assert ("heal", NAME) not in espm.ca.calls
 
 
 def test_what_was_settled_long_ago_is_not_looked_at(espm: Espm) -> None:
