@@ -63,6 +63,8 @@ async def deaf(stream: Stream) -> None:
     while not stream[1].is_closing():
         stream[1].write(HEALTH * 100)
         await stream[1].drain()
+        # Draining alone lets nobody else have a turn, not even the news that the server closed.
+        await asyncio.sleep(0.01)
 
 
 KINDS = {each.__name__: each for each in (silent, drip, leave, garbage, guess, guess_once, deaf)}

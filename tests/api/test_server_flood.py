@@ -6,25 +6,29 @@ another's interpreter.  The good client opens a connection for each of its calls
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from espm.server.connections import ServerLimits
 from tests.api import attack
 from tests.api.platform import PSK
 from tests.api.process import Daemon, Site, site_with_puppet
-from tests.api.wire import read_answer
+from tests.api.wire import ask, read_answer, serving, trusting, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import trustme
 
 pytestmark = pytest.mark.slow
 
@@ -188,3 +192,33 @@ def _banned(daemon: Daemon, since: int) -> set[str]:
     """Return the addresses whose ten failures of a minute are in the log already."""
     earlier = daemon.out.lines[:since]
     return {line.split()[-1] for line in earlier if "authentication failed from" in line}
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer ok, and take every second request for a platform's."""
+    environ["espm.connection"].authenticated = time.monotonic_ns() % 2 == 0
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+def test_nothing_is_left_of_an_attack(pair: tuple[str, str, trustme.CA]) -> None:
+    """Every place that was taken is given back, whoever ended the connection and when."""
+    limits = ServerLimits(
+        threads=8, connections=60, strangers_per_peer=8, waiting_per_peer=4, header_seconds=1,
+        handshake_seconds=1, idle_seconds=1, response_seconds=1,
+    )  # fmt: skip
+    with serving(application, pair[:2], limits) as server:
+        port = server.bind_addr[1]
+        with ExitStack() as stack:
+            for kind in ("silent", "drip", "guess", "deaf", "leave", "garbage"):
+                stack.enter_context(attackers(kind, port, 20, 7))
+            time.sleep(4)
+            assert server.peers.open <= limits.connections
+
+        assert wait_until(lambda: server.peers.open == 0, 10)
+        assert wait_until(lambda: server.requests.idle == limits.threads)
+        assert len(server._connections.lobby) == 0
+        assert not list(server.peers.crowds())
+        assert not server.peers._strangers
+        assert server._connections._rest.wait() == math.inf
+        assert ask(server, trusting(pair[2])) == (200, b"ok")
