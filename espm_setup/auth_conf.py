@@ -63,6 +63,14 @@ STATUS = Right(
     (_CLI,),
     "/puppet-ca/v1/certificate_status/",
 )
+CLEAN = Right(
+    "espm clean",
+    "^/puppet-ca/v1/clean$",
+    "regex",
+    ("put",),
+    "/puppet-ca/v1/clean",
+    (_CLI,),
+)
 CLASSES = Right(
     "espm environment classes",
     "^/puppet/v3/environment_classes$",

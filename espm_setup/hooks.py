@@ -97,10 +97,15 @@ def command(given: Path | None, directory: Path, words: tuple[str, ...]) -> tupl
     return (found or f"/usr/local/bin/{ENC}", "-d", str(directory), *flags)
 
 
-def rights(backend: str) -> tuple[auth_conf.Right, ...]:
-    """Return what a CA *backend* needs in auth.conf, and what the class catalogue does."""
-    own = (auth_conf.STATUS,) if backend == "http_api" else ()
-    return (*own, auth_conf.CLASSES)
+def rights(backend: str, scope: str) -> tuple[auth_conf.Right, ...]:
+    """Return what a CA *backend* needs in auth.conf, and what the class catalogue does.
+
+    :param scope: ``full`` for what lets ``http_api`` clean many names at once, else ``prefix``.
+    """
+    if backend != "http_api":
+        return (auth_conf.CLASSES,)
+    clean = (auth_conf.CLEAN,) if scope == "full" else ()
+    return (auth_conf.STATUS, *clean, auth_conf.CLASSES)
 
 
 def installed(ini: Path, args: argparse.Namespace, puppet: Puppet | None) -> Hooks:
@@ -115,7 +120,10 @@ def installed(ini: Path, args: argparse.Namespace, puppet: Puppet | None) -> Hoo
     return Hooks(
         certname(own, puppet),
         command(args.enc, Path(directory), fallback(puppet)),
-        rights(config.get("ca", {}).get("backend", "http_api")),
+        rights(
+            config.get("ca", {}).get("backend", "http_api"),
+            config.get("http_api", {}).get("ca_scope", "prefix"),
+        ),
     )
 
 

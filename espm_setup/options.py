@@ -52,6 +52,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         result.error(f"{limits[0]} goes with --add-platform only")
     if args.grace is not None and args.rotate_psk is None:
         result.error("--grace goes with --rotate-psk only")
+    if args.ca_scope == "full" and args.ca != "http_api":
+        result.error("--ca-scope full goes with --ca http_api only")
     args.grace = timedelta(hours=24) if args.grace is None else args.grace
     return args
 
@@ -126,6 +128,9 @@ def _puppet(target: argparse.ArgumentParser) -> None:
     option("--ca", choices=("http_api", "puppetserver_ca"), default="http_api",
            help="how espm signs and revokes: over HTTPS, or by the program puppetserver "
            "(default: %(default)s)")  # fmt: skip
+    option("--ca-scope", choices=("prefix", "full"), default="prefix",
+           help="what espm may do at the CA over HTTPS: certificates name by name, or also clean "
+           "many at once, on the CA's own host (default: %(default)s)")  # fmt: skip
     option("--classifier", choices=("builtin",), default="builtin",
            help="how espm tells Puppet what a node is (default: %(default)s)")  # fmt: skip
     option("--reload", type=shlex.split, metavar="COMMAND",

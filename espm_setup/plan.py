@@ -97,6 +97,8 @@ def ini(plan: Plan, args: argparse.Namespace, owner: Owner) -> str:
         "puppet": _puppet_section(plan),
         "ca": _ca_section(plan, args, owner),
     }
+    if args.ca_scope == "full":
+        sections["http_api"] = {"ca_scope": args.ca_scope}
     if args.ca == "puppetserver_ca":
         sections["puppetserver_ca"] = _command_section(plan)
     sections["classifier"] = {"backend": args.classifier}
@@ -108,7 +110,7 @@ def _hooks(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> ho
     result = hooks.Hooks(
         hooks.certname(args.certname, found),
         hooks.command(args.enc, layout.enc, hooks.fallback(found)),
-        hooks.rights(args.ca),
+        hooks.rights(args.ca, args.ca_scope),
     )
     _ = result.puppet_lines  # Refuses what Puppet could not run, before anything is made.
     return result
@@ -138,6 +140,8 @@ def _ca_section(plan: Plan, args: argparse.Namespace, owner: Owner) -> dict[str,
         section["ca_conf"] = ca_conf
     if plan.puppet and plan.puppet.infra_crl:
         section["crl_file"] = plan.puppet.settings["cacrl"]
+    if args.ca_scope == "full":
+        section["signed_dir"] = f"{plan.puppet.settings['cadir']}/signed" if plan.puppet else None
     return section
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from espm.errors import BackendError
 from espm.puppet_http import PuppetHttp
-from espm_setup.auth_conf import STATUS
+from espm_setup.auth_conf import CLEAN, STATUS
 from espm_setup.errors import SetupError
 from espm_setup.puppet import printed
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from espm.model import PuppetAccess
+    from espm.model import Json, PuppetAccess
     from espm_setup.hooks import Hooks
 
 #: Seconds between two looks; a reload of Puppet Server takes ten and more.
@@ -47,6 +47,7 @@ class Prover:
         checks = [self._asks_us]
         if self.access:
             checks += [self._manages_certificates] if STATUS in self.hooks.rights else []
+            checks += [self._cleans] if CLEAN in self.hooks.rights else []
             checks += [self._sees_classes]
             # What another ENC says of espm's own name is not ours to judge.
             checks += [] if self.hooks.has_fallback else [self._gets_a_node]
@@ -69,6 +70,13 @@ class Prover:
             "certificate_status of puppet-ca/v1", self._status_path(), (404,), ca=True
         )
 
+    def _cleans(self) -> str:
+        # Nothing is cleaned, for no name is given.
+        nobody: Json = {"certnames": []}
+        return self._call(
+            "clean of puppet-ca/v1", "/puppet-ca/v1/clean", (200,), ca=True, json=nobody
+        )
+
     def _is_kept_out(self) -> str:
         return self._call("certificate_status is still open", self._status_path(), (403,), ca=True)
 
@@ -84,13 +92,16 @@ class Prover:
     def _status_path(self) -> str:
         return f"/puppet-ca/v1/certificate_status/espm-{secrets.token_hex(8)}.invalid"
 
-    def _call(self, what: str, path: str, accept: tuple[int, ...], *, ca: bool = False) -> str:
-        """Return what is wrong with a GET of *path*, or nothing."""
+    def _call(
+        self, what: str, path: str, accept: tuple[int, ...], *, ca: bool = False, json: Json = None
+    ) -> str:
+        """Return what is wrong with a GET of *path*, or with a PUT of *json*, or nothing."""
         if self.access is None:
             return ""
         http = PuppetHttp(self.access.ca_url if ca else self.access.url, self.access)
         try:
-            http.call("GET", path, accept=accept, timeout=30)
+            method = "GET" if json is None else "PUT"
+            http.call(method, path, json=json, accept=accept, timeout=30)
         except BackendError as exc:
             return f"{what}: {exc}"
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -60,7 +61,15 @@ class Printed:
 class Stack:
     """An espm that serves the platform `default` and talks to *lab*."""
 
-    def __init__(self, lab: Lab, root: Path, *, ca: str = "http_api", groups: str = "") -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        root: Path,
+        *,
+        ca: str = "http_api",
+        groups: str = "",
+        options: tuple[str, ...] = (),
+    ) -> None:
         self.lab = lab
         self.root = root
         self.etc = root / "etc"
@@ -70,6 +79,7 @@ class Stack:
         self.user = daemon_user()
         self.port = _free_port()
         self._ca = ca
+        self._options = options
         self._groups = groups
         self._process: subprocess.Popen[bytes] | None = None
         self.printed = Printed("")
@@ -115,7 +125,7 @@ class Stack:
         always += ["--host", "127.0.0.1", "--name", "localhost", "--san", "127.0.0.1"]
         always += ["--confdir", self.lab.confdir, "--server-confdir", self.lab.conf_d]
         always += ["--puppet-url", self.lab.url, "--ca-file", self.lab.ca_file, "--enc", ENC]
-        always += ["--ca", self._ca, "--reload", self._reload_command()]
+        always += ["--ca", self._ca, *self._options, "--reload", self._reload_command()]
         return [str(word) for word in always]
 
     def _reload_command(self) -> Path:
@@ -160,6 +170,25 @@ class Stack:
         """Return an environment in which espm is importable."""
         path = ":".join(map(str, PATHS))
         return self.lab.environment() | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+    def check(self) -> dict[str, list[str]]:
+        """Run `espm check` as the daemon's user and return the states of each line."""
+        with importable(self.root / "code") as (path, fd):
+            done = subprocess.run(
+                [interpreter(self.user), "-m", "espm", "check", "--json", "-c", str(self.ini)],
+                check=False,
+                cwd="/",
+                env=self.environment() | {"PYTHONPATH": path},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                pass_fds=(fd,),
+                **as_user(self.user),
+            )
+        found: dict[str, list[str]] = {}
+        for finding in json.loads(done.stdout):
+            found.setdefault(finding["subject"], []).append(finding["state"])
+        return found
 
     def start(self) -> None:
         """Start the daemon and return when it serves."""

@@ -123,7 +123,7 @@ def test_apply_connects_and_unapply_leaves_no_trace(installation: Installation) 
     assert installation.status(CLASSES) == 200
     assert installation.status("/puppet-ca/v1/certificate_statuses/any") == 403
     _puppet_asks_both(installation)
-    _the_native_command_works(installation.lab)
+    the_native_command_works(installation.lab)
     applied = installation.files()
     assert installation.setup("--apply") == 0
     assert installation.files() == applied
@@ -143,7 +143,7 @@ def _puppet_asks_both(installation: Installation) -> None:
     assert external_nodes.startswith(f"{ENC} -d {installation.root}/enc -f ")
 
 
-def _the_native_command_works(lab: Lab) -> None:
+def the_native_command_works(lab: Lab) -> None:
     """See that ``puppetserver ca`` may do beside the rules what it could without them."""
     name = f"setup-{secrets.token_hex(4)}.espm.test"
     csr = x509.new_csr(name, x509.new_key())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espm_setup import auth_conf
-from espm_setup.auth_conf import CLASSES, STATUS
+from espm_setup.auth_conf import CLASSES, CLEAN, STATUS
 from espm_setup.auth_rules import deciding, rules
 from espm_setup.errors import SetupError
 from tests.live import lab_auth
@@ -88,6 +88,26 @@ def test_espm_and_the_native_command_may_manage_certificates(method: str) -> Non
     text = auth_conf.applied(shipped(), NAME, (STATUS, CLASSES))
 
     assert allowed(text, method, "/puppet-ca/v1/certificate_status/a.example.com") == [NAME, CLI]
+
+
+def test_with_clean_espm_and_the_native_command_may_clean_and_nobody_else() -> None:
+    """The third rule stands between the other two, and taking all away leaves what was there."""
+    text = auth_conf.applied(shipped(), NAME, (STATUS, CLEAN, CLASSES))
+    names = [rule.name for rule in rules(text)[1]][:3]
+
+    assert names == ["espm certificate status", "espm clean", "espm environment classes"]
+    assert allowed(text, "put", "/puppet-ca/v1/clean") == [NAME, CLI]
+    assert allowed(text, "get", "/puppet-ca/v1/clean") == []
+    assert allowed(text, "put", "/puppet-ca/v1/cleaner") == [CLI]
+    assert auth_conf.removed(text) == shipped()
+
+
+def test_a_rule_of_the_name_of_ours_is_given_no_namesake() -> None:
+    """Puppet Server ends when two rules share a name."""
+    rule = lab_auth.rule("espm clean", "/mine", "get", "x")
+    text = auth_conf.applied(lab_auth.with_rules(shipped(), [rule]), NAME, (CLEAN,))
+
+    assert [each.name for each in rules(text)[1]][:2] == ["espm clean 2", "espm clean"]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def test_the_example_has_the_rules_that_apply_makes() -> None:
     """etc/auth.conf.example can be copied from."""
     text = (ROOT / "etc/auth.conf.example").read_text()
     name = "espm.puppet.example.com"
-    made = auth_conf.applied("authorization.rules: []", name, (auth_conf.STATUS, auth_conf.CLASSES))
+    rights = (auth_conf.STATUS, auth_conf.CLEAN, auth_conf.CLASSES)
+    made = auth_conf.applied("authorization.rules: []", name, rights)
 
     assert rules(made)[1] == rules(text)[1]

@@ -93,13 +93,19 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     """Return a machine on which espm_setup ran once."""
+    made = prepared(tmp_path)
+    assert made.setup("--create") == 0
+    return made
+
+
+def prepared(tmp_path: Path) -> Machine:
+    """Return a machine on which espm_setup did not run yet."""
     made = Machine(tmp_path)
     made.auth_conf.parent.mkdir(parents=True)
     made.auth_conf.write_text(lab_auth.shipped())
     made.puppet_conf.write_text("[main]\n[server]\n  # mine\n")
     made.script("puppet", PUPPET.replace("{root}", str(tmp_path)))
     made.script("reload", f"#!/bin/sh\necho reloaded >> {tmp_path}/reloads\n")
-    assert made.setup("--create") == 0
     return made
 
 
@@ -122,6 +128,40 @@ def test_apply_and_unapply_leave_the_files_as_they_were(machine: Machine) -> Non
     assert machine.reloads == 2
     assert machine.content() == before
     assert list(machine.root.rglob("*.espm-backup*")) == []
+
+
+def test_full_scope_adds_the_rule_for_clean_and_takes_it_back(tmp_path: Path) -> None:
+    """The configuration names the CA's directory, and decides which rules later calls make."""
+    (tmp_path / "other").mkdir()
+    made = prepared(tmp_path / "other")
+    before = made.content()
+
+    assert made.setup("--create", "--ca-scope", "full") == 0
+    ini = ConfigObj(str(made.root / "espm/etc/espm.ini"))
+    assert (ini["ca"]["signed_dir"], ini["http_api"]) == (
+        f"{made.root}/ca/signed",
+        {"ca_scope": "full"},
+    )
+    assert made.setup("--apply") == 0
+    assert made.auth_conf.read_text().count('name: "espm clean"') == 1
+    assert made.setup("--unapply") == 0
+    assert made.content() == before
+
+
+def test_a_scope_that_was_changed_later_is_applied(machine: Machine) -> None:
+    """Another --apply adds the rule once espm.ini says full, and removes it afterwards."""
+    ini = machine.root / "espm/etc/espm.ini"
+    machine.setup("--apply")
+    first = machine.content()
+    text = ini.read_text()
+    ini.write_text(f"{text}\n[http_api]\nca_scope = full\n")
+    assert machine.setup("--apply") == 0
+    full = machine.auth_conf.read_text()
+    ini.write_text(text)
+
+    assert "espm clean" in full
+    assert machine.setup("--apply") == 0
+    assert machine.content() == first
 
 
 def test_a_backup_lies_beside_each_file(machine: Machine) -> None:

@@ -165,6 +165,28 @@ def test_without_puppet_the_configuration_says_what_to_fill_in(
     assert "No Puppet found on this machine" in capsys.readouterr().out
 
 
+def test_full_scope_is_in_the_configuration_and_the_rules(
+    setup: Setup, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The directory to heal from is to be filled in where no Puppet says it."""
+    assert setup("--ca-scope", "full") == 0
+    text = (home / "etc/espm.ini").read_text()
+
+    assert ConfigObj(text.splitlines())["http_api"] == {"ca_scope": "full"}
+    assert "# fill in: signed_dir =" in text.splitlines()
+    assert '    name: "espm clean"' in capsys.readouterr().out
+
+
+def test_prefix_scope_leaves_no_trace(
+    setup: Setup, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default asks for nothing that it does not need."""
+    assert setup("--ca-scope", "prefix") == 0
+
+    assert "clean" not in capsys.readouterr().out
+    assert not {"[http_api]", "signed_dir"} & set((home / "etc/espm.ini").read_text().split())
+
+
 @pytest.mark.parametrize("name", ["etc/espm.ini", "etc/certs/espm.pem", "etc/certs/puppet.key"])
 def test_nothing_is_overwritten(
     name: str, setup: Setup, home: Path, capsys: pytest.CaptureFixture[str]
@@ -334,6 +356,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     [
         *(["-p", "0"], ["-p", "x"], ["--platform", "Bad!"], ["--ca", "other"], ["--days", "0"]),
         *(["--puppet-url", "http://puppet"], ["--apply", "--unapply"], ["-d", ""], ["--psk", "x"]),
+        *(["--ca-scope", "x"], ["--ca-scope", "full", "--ca", "puppetserver_ca"]),
     ],
 )
 def test_wrong_usage_has_exit_code_2(words: list[str], home: Path) -> None:
