@@ -59,8 +59,10 @@ CHECKS: tuple[tuple[str, Check, str], ...] = (
     ("client TLS", own.client_certificate, ""),
     ("daemon", state.daemon, ""),
     ("ledger", state.ledger, ""),
+    ("jobs", state.jobs, ""),
     ("CA", puppet.reachable, _CA),
     ("CA rights", puppet.rights, _CA),
+    ("CA healing", puppet.healing, _CA),
     ("CRL", puppet.crl, _CA),
     ("classes", puppet.classes, _CLASSES),
     ("ENC", enc.directory, _ENC),
@@ -71,8 +73,10 @@ CHECKS: tuple[tuple[str, Check, str], ...] = (
 )
 
 _NEEDS: dict[str, tuple[str, ...]] = {
+    "jobs": ("ledger",),
     "CA": ("client TLS",),
     "CA rights": ("CA",),
+    "CA healing": ("CA",),
     "CRL": ("CA",),
     "ENC groups": ("ENC", "classes"),
 }

@@ -48,17 +48,32 @@ def rights(context: Context) -> Iterator[Finding]:
         return
     path = f"/puppet-ca/v1/certificate_status/{unused()}"
     reply = context.ca_server.call("GET", path, accept=(200, 403, 404))
-    if reply.status != 403:
+    if reply.status == 403:
+        rule = r'"^/puppet-ca/v1/certificate_status/[^/]+$" (type regex, methods get, put, delete)'
+        yield _kept_out(context, "certificate_status", rule)
+    else:
         what = f"{context.config.certname} may see and change the status of certificates"
         yield Finding("CA rights", State.OK, what)
-        return
-    rule = r'"^/puppet-ca/v1/certificate_status/[^/]+$" (type regex, methods get, put and delete)'
-    yield Finding(
-        "CA rights",
-        State.FAIL,
-        f"Puppet Server does not let {context.config.certname} at certificate_status",
-        f"allow it in auth.conf, before the shipped rule: path {rule}; espm_setup --apply does it",
-    )
+    if _is_full(context):
+        yield _clean(context)
+
+
+def healing(context: Context) -> Iterator[Finding]:
+    """Look whether revocations that the CA loses can be made good, where that is wanted."""
+    signed, full = context.config.ca_options.get("signed_dir"), _is_full(context)
+    if context.ca.can_heal():
+        yield Finding("CA healing", State.OK, "revocations that the CA loses can be healed")
+    elif not (signed or full):
+        what = "not wanted ([ca] signed_dir is empty); lost revocations are ordered again by name"
+        yield Finding("CA healing", State.OK, what)
+    else:
+        reason = f"{signed} is not the CA's, or closed" if signed else "[ca] signed_dir is empty"
+        what = f"revocations that the CA loses cannot be healed: {reason}"
+        remedy = "name the CA's directory of signed certificates, and let espm's user write there"
+        if full:
+            what += "; so clean is not used"
+            remedy += "; or set [http_api] ca_scope = prefix"
+        yield Finding("CA healing", State.FAIL if full else State.WARN, what, remedy)
 
 
 def classes(context: Context) -> Iterator[Finding]:
@@ -122,6 +137,31 @@ def _unparsable(found: Catalogue) -> Finding:
 def unused() -> Certname:
     """Return a name that nobody has."""
     return Certname(f"espm-check-{secrets.token_hex(8)}")
+
+
+def _is_full(context: Context) -> bool:
+    return context.config.ca_options.get("ca_scope") == "full"
+
+
+def _clean(context: Context) -> Finding:
+    """Return whether many names may be cleaned at once; of none, nothing is cleaned."""
+    nobody: dict[str, list[str]] = {"certnames": []}
+    reply = context.ca_server.call(
+        "PUT", "/puppet-ca/v1/clean", json=nobody, accept=(200, 403, 404)
+    )
+    if reply.status == 200:
+        what = f"{context.config.certname} may clean many certificates at once"
+        return Finding("CA rights", State.OK, what)
+    return _kept_out(context, "clean", r'"^/puppet-ca/v1/clean$" (type regex, method put)')
+
+
+def _kept_out(context: Context, what: str, rule: str) -> Finding:
+    return Finding(
+        "CA rights",
+        State.FAIL,
+        f"Puppet Server does not let {context.config.certname} at {what}",
+        f"allow it in auth.conf, before the shipped rule: path {rule}; espm_setup --apply does it",
+    )
 
 
 def _program(path: Path) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm.check.finding import Finding, State, counted
+from espm.config.checks import MOMENT
 from espm.ledger import open_ledger
 from espm.model import NodeState
 
@@ -29,8 +30,25 @@ def ledger(context: Context) -> Iterator[Finding]:
     if unfinished := states[NodeState.ADDING] + states[NodeState.DELETING]:
         verb = "is" if unfinished == 1 else "are"
         what = f"{counted(unfinished, 'node')} {verb} being added or deleted"
-        remedy = "if that lasts, see espm's log; each start of espm carries them on"
+        remedy = "if that lasts, see the line jobs, and espm's log; espm carries them on by itself"
         yield Finding("ledger", State.WARN, what, remedy)
+
+
+def jobs(context: Context) -> Iterator[Finding]:
+    """Look whether something has failed and waits for another try, and why."""
+    with open_ledger(context.config.ledger_url) as opened:
+        backlog = opened.backlog()
+    under_way = sum(backlog.open.values()) - backlog.waiting
+    if not backlog.waiting or backlog.oldest is None:
+        what = f"{counted(under_way, 'job')} under way" if under_way else "none"
+        yield Finding("jobs", State.OK, what)
+        return
+    verb = "waits" if backlog.waiting == 1 else "wait"
+    what = (
+        f"{counted(backlog.waiting, 'job')} {verb} for another try, since {backlog.oldest:{MOMENT}}"
+    )
+    remedy = "mend that; espm tries again by itself, every minute at least, while it runs"
+    yield Finding("jobs", State.WARN, f"{what}: {backlog.last_error}", remedy)
 
 
 def daemon(context: Context) -> Iterator[Finding]:
