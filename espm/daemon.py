@@ -21,14 +21,16 @@ from espm.api.app import Application
 from espm.api.auth import Keyring
 from espm.api.gate import Gate
 from espm.api.handlers import Backend, Handlers
+from espm.api.loopback import Loopback
 from espm.compose import build_ports
 from espm.config.spec import backend
 from espm.errors import BackendUnavailable, EspmError
+from espm.exposition import Exposition
 from espm.hardening import harden
 from espm.health import Readiness
 from espm.revoker import Revoker
 from espm.server.connections import ServerLimits, build_server
-from espm.server.tls import Adapter, build_context
+from espm.server.tls import Adapter
 from espm.signals import Signals
 
 if TYPE_CHECKING:
@@ -79,17 +81,18 @@ class Daemon:
             strangers_per_peer=config.server.strangers_per_peer,
         )
         self._readiness = Readiness(ports, confirm=lock.confirm)
-        handlers = Handlers(
-            ports,
-            self._readiness,
-            {
-                "ca": _backend("ca", config.ca_backend),
-                "classifier": _backend("classifier", config.classifier_backend),
-            },
+        backends = {
+            "ca": _backend("ca", config.ca_backend),
+            "classifier": _backend("classifier", config.classifier_backend),
+        }
+        exposition = Exposition(
+            self._readiness, self._keyring.failures.counts, lambda: self._server.peers.open
         )
+        handlers = Handlers(ports, self._readiness, backends, exposition)
+        self._loopback = Loopback(handlers)
         gate = Gate(max(1, limits.threads // 4))
         application = Application(handlers, self._keyring, gate, limits.body_bytes)
-        self._adapter = Adapter(build_context(config.server.certificate, config.server.private_key))
+        self._adapter = Adapter(reload.tls_context(config))
         address = (config.server.host, config.server.port)
         self._server = build_server(address, application.wsgi(), self._adapter, limits)
 
@@ -99,6 +102,8 @@ class Daemon:
         :raises espm.errors.BackendUnavailable: the port is taken.
         """
         try:
+            # The first of the two is served at once, so that they cannot share a port.
+            self._loopback.serve(self._config.server.metrics_port)
             self._server.claim()
         except OSError as error:
             raise BackendUnavailable(str(error.strerror)) from error

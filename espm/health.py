@@ -15,11 +15,15 @@ from espm.errors import EspmError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from espm.model import Backlog
     from espm.ports import Ports
 
 
 _PARTS = ("ledger", "enc", "ca")
 _MOMENT = 2.0
+
+# Which part somebody looks at, and since when.
+_NOBODY = (_PARTS[0], float("inf"))
 
 
 class Readiness:
@@ -40,9 +44,10 @@ class Readiness:
         self._max_age = max_age
         self._lock = threading.Lock()
         self._reasons: dict[str, str | None] = dict.fromkeys(_PARTS, "not looked at yet")
-        self._looking = (_PARTS[0], float("inf"))
+        self._looking = _NOBODY
         self._asked = float("-inf")
         self._version: str | None = None
+        self._backlog: Backlog | None = None
 
     def reasons(self) -> Mapping[str, str | None]:
         """Return ``ledger``, ``enc`` and ``ca``, each None when it works, else why not.
@@ -60,6 +65,22 @@ class Readiness:
             self._lock.release()
         return dict(self._reasons)
 
+    def glance(self) -> Mapping[str, str | None]:
+        """Return the same without waiting for more than a moment, whoever has to look.
+
+        A CA that hangs would otherwise keep the one who looks for as long as a call may take.
+        """
+        if time.monotonic() - self._asked > self._max_age:
+            look = threading.Thread(target=self.reasons, name="readiness", daemon=True)
+            look.start()
+            look.join(_MOMENT)
+        return self._meanwhile()
+
+    @property
+    def backlog(self) -> Backlog | None:
+        """What was open in the ledger at the last look; None while the ledger is away."""
+        return self._backlog if self._reasons["ledger"] is None else None
+
     def puppet_version(self) -> str | None:
         """Return the version of Puppet's CA server when last seen, None if never."""
         self.reasons()
@@ -71,6 +92,7 @@ class Readiness:
             self._looking = (name, time.monotonic())
             self._reasons[name] = _reason(look)
         self._asked = time.monotonic()
+        self._looking = _NOBODY
 
     def _meanwhile(self) -> Mapping[str, str | None]:
         """Return what is known while somebody looks; a part that hangs does not work."""
@@ -83,6 +105,7 @@ class Readiness:
     def _look_at_ledger(self) -> None:
         self._confirm()
         self._ports.ledger.ping()
+        self._backlog = self._ports.ledger.backlog()
 
     def _look_at_ca(self) -> None:
         self._version = self._ports.ca.version()

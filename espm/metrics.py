@@ -6,10 +6,38 @@ is asked at each scrape (:mod:`espm.exposition`).
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import math
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+import espm
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 #: What is exposed; the library's default registry has things of its own.
 REGISTRY = CollectorRegistry()
+
+#: Stands for what callers may make up, so that nobody can fill our memory with names.
+OTHER = "other"
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+
+# A second series for each counter, which says since when it counts; the process has a start time.
+disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+
+ProcessCollector(registry=REGISTRY)
+BUILD = Info("espm_build", "The espm that runs.", registry=REGISTRY)
+BUILD.info({"version": espm.__version__})
 
 REQUESTS = Counter(
     "espm_requests", "Requests answered.", ["method", "route", "status"], registry=REGISTRY
@@ -42,3 +70,38 @@ LOST = Counter(
     "Revocations that the CRL had shown and did not show later.",
     registry=REGISTRY,
 )
+CRL_BYTES = Gauge("espm_crl_bytes", "Size of the CRLs when last read.", registry=REGISTRY)
+CRL_ENTRIES = Gauge("espm_crl_entries", "Serials in the CRLs when last read.", registry=REGISTRY)
+CRL_NEXT_UPDATE = Gauge(
+    "espm_crl_next_update_timestamp_seconds",
+    "Until when the CRLs are good, the first that ends, when last read.",
+    registry=REGISTRY,
+)
+CERTIFICATE_END = Gauge(
+    "espm_certificate_not_after_timestamp_seconds",
+    "Until when a certificate of espm's own is good.",
+    ["certificate"],
+    registry=REGISTRY,
+)
+
+
+def note_request(method: str, route: str, status: str, seconds: float) -> None:
+    """Count an answer.
+
+    :param method: as it came; one that no route takes counts as :data:`OTHER`.
+    :param route: the pattern of the route, never a path that somebody sent.
+    """
+    known = method if method in _METHODS else OTHER
+    REQUESTS.labels(known, route, status).inc()
+    REQUEST_SECONDS.labels(known, route).observe(seconds)
+
+
+def note_crl(size: float, entries: float, next_update: datetime | None) -> None:
+    """Note what the CRLs are like now: their size in bytes, and until when they are good."""
+    CRL_BYTES.set(size)
+    CRL_ENTRIES.set(entries)
+    CRL_NEXT_UPDATE.set(next_update.timestamp() if next_update else math.nan)
+
+
+# Nothing is not zero: a CRL that was never read is neither empty nor over.
+note_crl(math.nan, math.nan, None)

@@ -47,7 +47,10 @@ def revocations(ports: Ports) -> Revocations:
 
     :raises espm.errors.BackendError: it can't be had or read.
     """
-    return Revocations(ports.ca.crl(), ports.ca.bundle())
+    pem = ports.ca.crl()
+    found = Revocations(pem, ports.ca.bundle())
+    metrics.note_crl(len(pem), found.entries, found.next_update)
+    return found
 
 
 def prove(cases: Sequence[Case], ports: Ports, failures: Failures) -> list[Case]:

@@ -7,21 +7,24 @@ leaked key must go even when the groups file has a typing error.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from espm import classes
+from espm import classes, metrics
 from espm import config as configuration
 from espm.checking import FRESH
 from espm.errors import EspmError
 from espm.model import Classification
 from espm.ports import Reloadable
 from espm.server.tls import build_context
+from espm.x509 import certificates
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from espm.api.auth import Keyring
+    from espm.config import Config
     from espm.model import Catalogable, Catalogue
     from espm.ports import Ports
     from espm.server.tls import Adapter
@@ -33,8 +36,7 @@ def everything(path: Path, keyring: Keyring, adapter: Adapter, ports: Ports) -> 
     """Read the configuration at *path* anew; return whether all of it was taken over."""
 
     def tls_files() -> None:
-        server = configuration.load(path).server
-        adapter.context = build_context(server.certificate, server.private_key)
+        adapter.context = tls_context(configuration.load(path))
 
     parts: dict[str, Callable[[], None]] = {
         "preshared keys": lambda: keyring.replace(configuration.load_platforms(path)),
@@ -43,6 +45,19 @@ def everything(path: Path, keyring: Keyring, adapter: Adapter, ports: Ports) -> 
     }
     taken = [_taken_over(what, part) for what, part in parts.items()]
     return all(taken)
+
+
+def tls_context(config: Config) -> ssl.SSLContext:
+    """Return the server's TLS context, having noted until when espm's certificates are good.
+
+    :raises espm.errors.ConfigError: a file can't be read or used.
+    """
+    own = config.server.certificate
+    context = build_context(own, config.server.private_key)
+    for name, file in (("server", own), ("client", config.access.certificate)):
+        first, *_ = certificates(Path(file).read_bytes())
+        metrics.CERTIFICATE_END.labels(name).set(first.not_valid_after_utc.timestamp())
+    return context
 
 
 def groups(ports: Ports, *, check: bool = True) -> None:

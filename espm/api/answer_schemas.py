@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from espm.model import Json
 
 _COUNT = {"type": "integer", "minimum": 1}
+_NUMBER = {"type": "integer", "minimum": 0}
 _FLAG = {"type": "boolean"}
 _TIME = {
     "type": "string",
@@ -104,6 +105,17 @@ _CLASS_PARAMETER = an_object(
     }
 )
 
+_BACKLOG = or_null(
+    an_object(
+        {
+            "open": _NUMBER,
+            "waiting": _NUMBER | {"description": "Those that failed and are tried again."},
+            "oldest_seconds": or_null(_NUMBER)
+            | {"description": "How long ago the oldest that waits was begun."},
+        }
+    )
+) | {"description": "Jobs in the whole ledger; null while it is away."}
+
 ANSWER_SCHEMAS: dict[str, Json] = {
     "Whoami": an_object(
         {
@@ -137,7 +149,7 @@ ANSWER_SCHEMAS: dict[str, Json] = {
     "Delivery": an_object(_DELIVERY, "private_key"),
     "Job": an_object(_JOB),
     "Alive": an_object({"status": {"const": "ok"}}),
-    "Readiness": an_object(dict.fromkeys(("ledger", "enc", "ca"), _PART)),
+    "Readiness": an_object({**dict.fromkeys(("ledger", "enc", "ca"), _PART), "jobs": _BACKLOG}),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"]},
     "Problem": an_object(
         {

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 import cherrypy
 
 from espm import log as logs
+from espm import metrics
 from espm.api import prefer, problem, routes
 from espm.api.idempotency import Idempotency
 from espm.api.message import Answer, Request, encoded, entity_tags
@@ -96,6 +97,7 @@ class Application:
         request.espm_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request.espm_begun = time.monotonic()
         request.espm_platform = "-"
+        request.espm_route = metrics.OTHER
         logs.request_id.set(request.espm_id)
         logs.stranger.set(True)
         request.handler = self._handle
@@ -136,9 +138,11 @@ class Application:
         # Not CherryPy's path_info: it makes one of two slashes, which a proxy before us need not.
         path = environ["PATH_INFO"]
         incoming.espm_caller = None
-        if path.startswith("/v1/"):
+        if path.startswith("/v1/") or path == "/metrics":
             incoming.espm_caller = self._authenticate(incoming, environ)
-        return routes.find(incoming.method, path)
+        route, parts = routes.find(incoming.method, path)
+        incoming.espm_route = route.path
+        return route, parts
 
     def _authenticate(self, incoming: Any, environ: Mapping[str, Any]) -> Any:
         caller = self._keyring.authenticate(
@@ -209,16 +213,18 @@ def _known(etag: str, headers: Mapping[str, str]) -> bool:
 
 
 def _log_access() -> None:
-    """Write the one line of a request: who, what, how it ended, how long it took."""
+    """Write the one line of a request: who, what, how it ended, how long it took; count it."""
     request, response = cherrypy.serving.request, cherrypy.serving.response
+    status, seconds = str(response.status)[:3], time.monotonic() - request.espm_begun
+    metrics.note_request(request.method, request.espm_route, status, seconds)
     log.info(
         '%s %s "%s %s" %s %.0f ms',
         request.remote.ip,
         request.espm_platform,
         request.method,
         request.wsgi_environ["REQUEST_URI"].partition("?")[0],
-        str(response.status)[:3],
-        (time.monotonic() - request.espm_begun) * 1000,
+        status,
+        seconds * 1000,
     )
     logs.request_id.set("-")
     logs.stranger.set(False)

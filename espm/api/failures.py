@@ -52,6 +52,10 @@ class Failures:
         self._lock = threading.Lock()
         self.total = self.refused = 0
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many there were, and how many of them were over the limit."""
+        return self.total, self.refused
+
     def __len__(self) -> int:
         return len(self._due)
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 import espm
-from espm import certificates, limits, nodes
+from espm import certificates, exposition, limits, nodes
 from espm.api import bodies, created, jobs, kinds, paging, problem
 from espm.api.faults import PathUnknown
 from espm.api.message import Answer, entity_tag
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from espm.api.message import Request
+    from espm.exposition import Exposition
     from espm.health import Readiness
+    from espm.model import Json
     from espm.ports import Ports
 
 _PEM = "application/x-pem-file"
@@ -47,6 +49,7 @@ class Handlers:
     ports: Ports
     readiness: Readiness
     backends: Mapping[str, Backend]
+    exposition: Exposition
 
     def whoami(self, request: Request) -> Answer:
         """GET /v1/whoami."""
@@ -178,11 +181,16 @@ class Handlers:
     def readyz(self, _: Request) -> Answer:
         """GET /readyz: ledger, ENC and CA answer; each with its reason."""
         reasons = self.readiness.reasons()
-        body = {
+        body: dict[str, Json] = {
             name: {"status": "ok"} if reason is None else {"status": "down", "reason": reason}
             for name, reason in reasons.items()
         }
+        body["jobs"] = jobs.backlog_body(self.readiness.backlog)
         return Answer(503 if any(reasons.values()) else 200, body)
+
+    def metrics(self, _: Request) -> Answer:
+        """GET /metrics: for Prometheus."""
+        return Answer(body=self.exposition.text(), content_type=exposition.CONTENT_TYPE)
 
     def problem(self, request: Request) -> Answer:
         """GET /problems/SLUG: what a problem means and what to do."""

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from espm.api.bodies import time
 from espm.api.message import Answer
+from espm.exposition import oldest_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from espm.model import Job, Json
+    from espm.model import Backlog, Job, Json
 
 #: Seconds after which it is worth while to ask for a job again.
 _SOON = "2"
@@ -36,6 +37,18 @@ def job_body(job: Job) -> Json:
         "due": None if job.due is None else time(job.due),
         "closed": None if job.closed is None else time(job.closed),
         "left": [] if job.state.is_over else list(_left(job)),
+    }
+
+
+def backlog_body(backlog: Backlog | None) -> Json:
+    """Return what is open in the whole ledger as JSON; null if it can't be known now."""
+    if backlog is None:
+        return None
+    oldest = oldest_seconds(backlog)
+    return {
+        "open": sum(backlog.open.values()),
+        "waiting": backlog.waiting,
+        "oldest_seconds": None if oldest is None else int(oldest),
     }
 
 

@@ -35,7 +35,7 @@ _TAGS = {
     "jobs": "What goes on after its answer",
     "puppet": "What Puppet has",
     "platform": "Who calls",
-    "espm": "The daemon itself; no key is needed but for this document",
+    "espm": "The daemon itself; no key is needed but for this document and the metrics",
 }
 
 #: What can be asked next about what an answer shows, by the name of its schema.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from espm import errors
 from espm.api.faults import PathUnknown
 from espm.api.operation import Operation, Success
+from espm.exposition import CONTENT_TYPE
 
 _BACKEND = (errors.BackendUnavailable, errors.BackendRefused)
 _CHANGING = (*_BACKEND, errors.NodeBusy)
@@ -154,6 +155,12 @@ READYZ = Operation(
     "espm",
     "Whether ledger, ENC and CA answer",
     {200: Success("All do.", "Readiness"), 503: Success("One does not.", "Readiness")},
+)
+METRICS = Operation(
+    "getMetrics",
+    "espm",
+    "What espm counts, for Prometheus",
+    {200: Success("The metrics.", None, CONTENT_TYPE)},
 )
 PROBLEM = Operation(
     "getProblem",

@@ -87,6 +87,7 @@ ROUTES = (
     Route("GET", "/v1/openapi.json", _contract, op.OPENAPI),
     Route("GET", "/healthz", Handlers.healthz, op.HEALTHZ, open=True),
     Route("GET", "/readyz", Handlers.readyz, op.READYZ, open=True),
+    Route("GET", "/metrics", Handlers.metrics, op.METRICS),
     Route("GET", "/problems/{slug}", Handlers.problem, op.PROBLEM, open=True),
 )
 

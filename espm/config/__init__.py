@@ -44,6 +44,7 @@ class ServerSettings:
     threads: int
     connections: int
     strangers_per_peer: int
+    metrics_port: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ threads = integer(min=4, max=512, default=64)
 connections = integer(min=16, max=8192, default=512)
 # Connections of one address that have not authenticated; more behind a proxy or a NAT.
 strangers_per_peer = integer(min=1, max=8192, default=256)
+# Port of 127.0.0.1 for /metrics, /healthz and /readyz by plain HTTP, without a key; 0 for none.
+metrics_port = integer(min=0, max=65535, default=0)
 
 [platforms]
 # A section for each cloud platform that may call, by name (a-z, 0-9, "_" and "-").

@@ -27,6 +27,8 @@ class Revocations:
     :param pem: one or more CRLs.
     :param bundle: the CA certificates; when given, a CRL that none of them signed is ignored.
     :raises espm.errors.BackendRefused: a certificate or a CRL cannot be read.
+    :ivar entries: how many serials are listed.
+    :ivar next_update: until when the CRLs are good, the first that ends; None if none says it.
     """
 
     def __init__(self, pem: bytes, bundle: bytes | None = None) -> None:
@@ -36,6 +38,9 @@ class Revocations:
             crls = [crl for crl in crls if _vouched(crl, self._cas)]
         # One look-up in the CRL goes through all of it; a set is made once and asked for nothing.
         self._known = [(crl.issuer, _key_of(crl), frozenset(_serials(crl))) for crl in crls]
+        self.entries = sum(len(serials) for *_, serials in self._known)
+        ends = [crl.next_update_utc for crl in crls if crl.next_update_utc]
+        self.next_update = min(ends, default=None)
 
     def show(self, issued: Issued) -> bool:
         """Return whether the CRL of the issuer of the certificate lists it.

@@ -18,6 +18,7 @@ from espm.api.handlers import Backend, Handlers
 from espm.carrying import AtOnce
 from espm.classifier.builtin import CAN, BuiltinClassifier
 from espm.classifier.directory import prepare
+from espm.exposition import Exposition
 from espm.health import Readiness
 from espm.model import Limits, Platform
 from espm.ports import Ports
@@ -185,7 +186,9 @@ def running(directory: Path, door: Door) -> Iterator[Espm]:
         reserved = frozenset({"puppet.example.com"})
         ports = Ports(store, classifier, catalogue, ca, AtOnce(), reserved)
         backends = {"ca": Backend("fake", ("sign-csr",)), "classifier": Backend("builtin", CAN)}
-        handlers = Handlers(ports, Readiness(ports, max_age=0), backends)
-        application = Application(handlers, Keyring(PLATFORMS), Gate(4), BODY_LIMIT)
+        readiness, keyring = Readiness(ports, max_age=0), Keyring(PLATFORMS)
+        exposition = Exposition(readiness, keyring.failures.counts, lambda: 0)
+        handlers = Handlers(ports, readiness, backends, exposition)
+        application = Application(handlers, keyring, Gate(4), BODY_LIMIT)
         door.app = application.wsgi()
         yield Espm(application, ca, catalogue, store, ports, enc, door.url, door.ca_file)

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 import espm as package
-from tests.api.process import Site, espm
+from tests.api.process import Site, espm, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,16 @@ def _faulty_config(site: Site) -> None:
 
 def _busy_port(site: Site) -> None:
     """The fixture holds it."""
+
+
+def _busy_metrics_port(site: Site) -> None:
+    port = site.sample.sections["server"]["port"]
+    site.sample.set("server", port=str(free_port()), metrics_port=port)
+
+
+def _one_port_for_both(site: Site) -> None:
+    port = str(free_port())
+    site.sample.set("server", port=port, metrics_port=port)
 
 
 def _without_ledger(site: Site) -> None:
@@ -52,6 +62,8 @@ def _odd_ledger(site: Site) -> None:
 FAULTS: dict[str, tuple[Callable[[Site], None], int, int, str]] = {
     "config": (_faulty_config, 78, 3, "did you mean port?"),
     "port": (_busy_port, 69, 1, "Address already in use"),
+    "metrics port": (_busy_metrics_port, 69, 1, "[server] metrics_port): Address already in use"),
+    "one port": (_one_port_for_both, 69, 1, "Address already in use"),
     "no ledger": (_without_ledger, 78, 1, "ledger"),
     "empty ledger": (_empty_ledger, 78, 1, "espm_setup"),
     "groups": (_faulty_groups, 78, 2, "nosuch"),

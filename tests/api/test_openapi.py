@@ -38,6 +38,7 @@ IDENTS = {
     "getOpenapi",
     "getHealth",
     "getReadiness",
+    "getMetrics",
     "getProblem",
 }
 

@@ -7,17 +7,20 @@ import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from espm import __main__ as espm_command
-from espm import check
+from espm import check, metrics
 from espm.api import bodies
 from espm.api.kinds import BY_SLUG
 from espm.api.routes import ROUTES
 from espm.config import spec as configspec
 from espm.exits import Exit
-from espm.model import IntentKind, Limits, NodeState
+from espm.exposition import Exposition
+from espm.model import Backlog, IntentKind, Limits, NodeState
 from espm.server.connections import ServerLimits
 from espm_setup import options as setup_options
 
@@ -149,6 +152,29 @@ def test_every_check_is_documented_and_no_other() -> None:
     )
 
     assert ["config", *(subject for subject, _, _ in check.CHECKS)] == rows
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    """The table has the names, types and labels of what a scrape has."""
+    readiness = SimpleNamespace(glance=lambda: {"ledger": None}, backlog=Backlog())
+    exposition = Exposition(readiness, lambda: (0, 0), lambda: 0)  # type: ignore[arg-type]
+    metrics.note_request("GET", "/healthz", "200", 0.1)
+    metrics.CERTIFICATE_END.labels("server").set(1)
+    scraped = {
+        (family.name.removesuffix("_total") + "_total" * (family.type == "counter"), family.type):
+        {label for sample in family.samples for label in sample.labels} - {"le"}
+        for family in text_string_to_metric_families(exposition.text().decode())
+    }  # fmt: skip
+    rows = re.findall(
+        r"(?m)^\| (`[a-z_`, ]+`) \| (\w+) \| (.*?) ?\| ", section(ADMINISTRATION, "What to watch")
+    )
+    documented = {
+        (name, kind): set(re.findall(r"`(\w+)`", labels))
+        for names, kind, labels in rows
+        for name in re.findall(r"`(\w+)`", names)
+    }
+
+    assert documented == scraped
 
 
 @pytest.mark.parametrize("backend", [name for _, name in configspec.backend_names()])

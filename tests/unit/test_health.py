@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Event, Thread
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from espm import health
 from espm.errors import BackendUnavailable, LedgerLocked
+from espm.model import Backlog
 from tests.fakes import FakeCa
 
 
@@ -24,7 +26,9 @@ def _ports(**broken: Exception) -> Any:
     ca = FakeCa()
     if "ca" in broken:
         ca.fail_before["version"] = broken["ca"]
-    return SimpleNamespace(ledger=ping("ledger"), classifier=ping("enc"), ca=ca)
+    ledger = ping("ledger")
+    ledger.backlog = lambda: Backlog({"delete": 2}, waiting=1)
+    return SimpleNamespace(ledger=ledger, classifier=ping("enc"), ca=ca)
 
 
 @pytest.mark.parametrize("name", ["ledger", "enc", "ca"])
@@ -101,3 +105,65 @@ def test_a_bug_is_not_taken_for_an_outage() -> None:
     """Only what espm raises on purpose is a reason; the rest is reported as the bug it is."""
     with pytest.raises(ZeroDivisionError):
         health.Readiness(_ports(enc=ZeroDivisionError())).reasons()
+
+
+def test_what_is_open_is_known_as_long_as_the_ledger_is_there() -> None:
+    """The backlog is looked at with the ledger, and not told from memory when that is away."""
+    ports = _ports()
+    readiness = health.Readiness(ports, max_age=-1)
+    before = readiness.backlog
+    readiness.reasons()
+    there = readiness.backlog
+    ports.ledger.backlog = lambda: 1 / 0
+    ports.ledger.ping = _raising(BackendUnavailable("away"))
+    readiness.reasons()
+
+    assert (before, there, readiness.backlog) == (None, Backlog({"delete": 2}, waiting=1), None)
+
+
+def test_a_glance_waits_for_no_part_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives what is known, and leaves the looking to a thread that goes on."""
+    monkeypatch.setattr(health, "_MOMENT", 0.05)
+    ports, go_on = _ports(), Event()
+    readiness = health.Readiness(ports, max_age=-1)
+    readiness.reasons()
+    ports.ledger.ping = _raising(BackendUnavailable("away"))
+    ports.ca.version = lambda: go_on.wait(10)
+    begun = monotonic()
+    told = readiness.glance()
+    took = monotonic() - begun
+    go_on.set()
+
+    assert told["ledger"] == "away"
+    assert took < 5
+
+
+def test_a_glance_looks_afresh_when_the_answer_is_old() -> None:
+    """It is as fresh as any other answer, and as seldom a look."""
+    ports = _ports(ca=BackendUnavailable("away"))
+    readiness = health.Readiness(ports, max_age=3600)
+
+    assert [readiness.glance()["ca"] for _ in range(3)] == ["away"] * 3
+    assert len(ports.ca.calls) == 1
+
+
+def test_a_look_that_is_over_does_not_count_as_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who comes while another has just begun, long after the last look, is told what is known."""
+    now = [0.0]
+    monkeypatch.setattr("espm.health.time", SimpleNamespace(monotonic=lambda: now[0]))
+    readiness = health.Readiness(_ports(), max_age=5)
+    readiness.reasons()
+    now[0] = 300
+    with readiness._lock:
+        told = readiness.reasons()
+
+    assert told == {"ledger": None, "enc": None, "ca": None}
+
+
+def _raising(error: Exception) -> Any:
+    def raising() -> None:
+        raise error
+
+    return raising

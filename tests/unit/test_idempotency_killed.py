@@ -16,6 +16,7 @@ from espm.api.handlers import Handlers
 from espm.api.idempotency import Idempotency
 from espm.api.message import Answer, Request, encoded
 from espm.errors import EspmError, KeyDelivered
+from espm.exposition import Exposition
 from espm.health import Readiness
 from espm.model import NodeState
 from tests.api.platform import PLATFORMS, Door, Espm, running
@@ -45,7 +46,9 @@ class Process:
 
     def __init__(self, ports: Ports) -> None:
         self._idempotency = Idempotency()
-        self._handlers = Handlers(ports, Readiness(ports), {})
+        readiness = Readiness(ports)
+        exposition = Exposition(readiness, lambda: (0, 0), lambda: 0)
+        self._handlers = Handlers(ports, readiness, {}, exposition)
 
     def post(self, path: str, body: Json) -> Answer | EspmError:
         """Return what a request with the key is told."""
