@@ -58,7 +58,7 @@ class Reply:
         """
         try:
             return jsonlib.loads(self.body)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             msg = "Puppet's server answered something that is not JSON"
             raise BackendUnavailable(msg) from exc
 

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 
 from espm.model import PuppetAccess
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 #: The certname of the ordinary certificate by which the adapters under test call Puppet.
 ESPM = "espm.test"
+
+# Nothing here is about how long one example takes, and a busy machine makes some late.
+hypothesis.settings.register_profile("espm", deadline=None)
+hypothesis.settings.register_profile("torture", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile("torture" if os.environ.get("ESPM_TORTURE") else "espm")
 
 CERTIFICATE_STATUS = "tests: cert status"
 

@@ -195,4 +195,4 @@ class HttpApi(AgentHttp):
 
 def _numbers(version: str) -> tuple[int, ...]:
     """Return a version's numbers, to be compared; ``(0,)`` for one that has none."""
-    return tuple(map(int, re.findall(r"\d+", version)[:3])) or (0,)
+    return tuple(map(int, re.findall(r"\d{1,9}", version)[:3])) or (0,)

@@ -43,7 +43,9 @@ def catalogue(environment: str, answer: Json) -> Catalogue:
     try:
         files = answer["files"]
         classes = {found.name: found for found in _classes(files)}
-        unparsable = {_short(file["path"]): _message(file) for file in files if "error" in file}
+        unparsable = {
+            _short(_text(file["path"])): _message(file) for file in files if "error" in file
+        }
     except (KeyError, TypeError, AttributeError) as exc:
         msg = "Puppet Server's answer on its classes can't be understood"
         raise BackendUnavailable(msg) from exc
@@ -55,7 +57,7 @@ def _classes(files: Iterable[Json]) -> Iterable[PuppetClass]:
     for file in files:
         for found in file.get("classes", ()):
             parameters = tuple(_parameter(entry) for entry in found["params"])
-            yield PuppetClass(found["name"], parameters)
+            yield PuppetClass(_text(found["name"]), parameters)
 
 
 def _parameter(entry: Json) -> ClassParameter:
@@ -63,17 +65,31 @@ def _parameter(entry: Json) -> ClassParameter:
     source = entry.get("default_source")
     if source is None and "default_literal" in entry:
         source = json.dumps(entry["default_literal"])
-    return ClassParameter(entry["name"], _type(entry.get("type")), source, required=source is None)
+    kind = entry.get("type")
+    return ClassParameter(
+        name=_text(entry["name"]),
+        # As the code has it; the server marks names that it did not look up.
+        type=None if kind is None else _REFERENCE.sub(r"\1", _text(kind)),
+        default=None if source is None else _text(source),
+        required=source is None,
+    )
 
 
-def _type(text: str | None) -> str | None:
-    """Return a type as the code has it; the server marks names that it did not look up."""
-    return text and _REFERENCE.sub(r"\1", text)
+def _text(value: Json) -> str:
+    """Return a text; half characters, which JSON can write and nothing can hold, replaced.
+
+    :raises TypeError: it is none.
+    """
+    if not isinstance(value, str):
+        msg = f"not a text: {value!r:.80}"
+        raise TypeError(msg)
+    return value.encode("utf-8", "replace").decode()
 
 
 def _message(file: Json) -> str:
-    message = _WHERE.sub(r"\1", str(file["error"]))
-    return message.replace(file["path"], file["path"].rpartition("/")[2])[:MESSAGE]
+    path = _text(file["path"])
+    message = _WHERE.sub(r"\1", _text(file["error"]))
+    return message.replace(path, path.rpartition("/")[2])[:MESSAGE]
 
 
 def _short(path: str) -> str:

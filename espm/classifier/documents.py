@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REMEMBERED = 10_000
 
 _HEAD = re.compile(
-    rb'\{"espm": \{"generation": ([0-9]{1,18}), "version": ([0-9]{1,18}), '
+    rb'\{"espm": \{"generation": (0|[1-9][0-9]{0,17}), "version": (0|[1-9][0-9]{0,17}), '
     rb'"state": "(present|withheld)"\},'
 )
 

@@ -13,6 +13,7 @@ looks the same; what keeps a foreign node's name safe then is that the CA knows 
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import yaml
@@ -21,12 +22,15 @@ from espm import command
 from espm.errors import BackendRefused, BackendUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from espm.model import Certname, Json
 
 #: Seconds the ENC may take for one name.
 TIMEOUT = 30.0
+
+#: What PyYAML raises about values that are not of the type that they claim to be.
+_UNREADABLE = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 #: What a shell says when it can't run the program behind it (POSIX, 2.8.2).
 _BROKEN = (126, 127)
@@ -52,8 +56,9 @@ class Fallback:
         if not _says_something(answer):
             return False
         nobody = f"x{secrets.token_hex(12)}"
-        other = _renamed(self._ask(nobody + dot + domain), nobody, label)
-        return bool(answer != other)
+        other = self._ask(nobody + dot + domain)
+        with _readable():
+            return bool(answer != _renamed(other, nobody, label))
 
     def _ask(self, name: str) -> Json:
         """Return the answer for *name*; None when the program says that there is none."""
@@ -65,10 +70,17 @@ class Fallback:
 
 
 def _parsed(answer: bytes) -> Json:
-    try:
+    with _readable():
         return yaml.safe_load(answer)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as exc:
-        msg = "the fallback ENC's answer is not YAML"
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Say of an answer that PyYAML fails at, or that contains itself, that it is no answer."""
+    try:
+        yield
+    except _UNREADABLE as exc:
+        msg = "the fallback ENC's answer is not YAML, or not of the kind that an ENC gives"
         raise BackendRefused(msg) from exc
 
 

@@ -110,7 +110,7 @@ class _Reader:
     def _number(self, node: yaml.ScalarNode, kind: str) -> Json:
         try:
             number = getattr(self._constructor, f"construct_yaml_{kind}")(node)
-        except (ValueError, KeyError, yaml.YAMLError):
+        except (ArithmeticError, LookupError, ValueError, yaml.YAMLError):
             self._fault(node, f"{_text(node)} is not a value of its type")
             return None
         if isinstance(number, float) and not math.isfinite(number):

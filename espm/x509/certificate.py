@@ -10,7 +10,6 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from espm.errors import BackendRefused
 from espm.model import Issued
 from espm.x509.keys import key_sha256, spki
+from espm.x509.unreadable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +34,8 @@ def parse_certificate(pem: bytes) -> Issued:
     :raises espm.errors.BackendRefused: there is none, for *pem* always comes from the CA.
     """
     certificate = _load(pem)
-    try:
+    with readable(BackendRefused, "the CA gave a certificate with a key of an unknown kind"):
         key = key_sha256(certificate.public_key())
-    except (ValueError, UnsupportedAlgorithm) as exc:
-        msg = "the CA gave a certificate with a key of an unknown kind"
-        raise BackendRefused(msg) from exc
     return Issued(
         pem=certificate.public_bytes(Encoding.PEM).decode("ascii"),
         serial=certificate.serial_number,
@@ -144,8 +141,9 @@ def _usage(*, encipherment: bool) -> x509.KeyUsage:
 
 
 def _load(pem: bytes) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError as exc:
-        msg = "the CA answered with something that is not a certificate"
-        raise BackendRefused(msg) from exc
+    """Return a certificate that can be read, but for its key and its extensions."""
+    with readable(BackendRefused, "the CA answered with something that is not a certificate"):
+        certificate = x509.load_pem_x509_certificate(pem)
+        for part in ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"):
+            getattr(certificate, part)
+        return certificate

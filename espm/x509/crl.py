@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 
 from espm.errors import BackendRefused, RevocationUnproven
 from espm.x509.certificate import certificates, parse_certificate
+from espm.x509.unreadable import UNREADABLE, readable
 
 if TYPE_CHECKING:
     from espm.model import Issued
 
 _BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\r?\n?", re.DOTALL)
+
+_ODD = "the CA gave a CRL that cannot be read"
 
 #: Nobody's clock is further behind than this, so a certificate that ran out longer ago is dead.
 CLOCKS = timedelta(days=1)
@@ -88,26 +91,22 @@ def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None)
 
 
 def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
-    try:
-        return [x509.load_pem_x509_crl(block) for block in _BLOCK.findall(pem)]
-    except ValueError as exc:
-        msg = "the CA gave a CRL that cannot be read"
-        raise BackendRefused(msg) from exc
+    """Return the CRLs in *pem*; each has an issuer that can be read."""
+    with readable(BackendRefused, _ODD):
+        crls = map(x509.load_pem_x509_crl, _BLOCK.findall(pem))
+        return [crl for crl in crls if isinstance(crl.issuer, x509.Name)]
 
 
 def _serials(crl: x509.CertificateRevocationList) -> set[int]:
-    try:
+    with readable(BackendRefused, _ODD):
         return {revoked.serial_number for revoked in crl}
-    except ValueError as exc:
-        msg = "the CA gave a CRL that cannot be read"
-        raise BackendRefused(msg) from exc
 
 
 def _key_of(signed: x509.Certificate | x509.CertificateRevocationList) -> bytes | None:
     """Return the identifier of the key that signed *signed*, where it says it."""
     try:
         found = signed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return None
     return found.value.key_identifier
 
@@ -116,7 +115,7 @@ def _signed(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
     """Return whether *ca* signed *certificate*."""
     try:
         certificate.verify_directly_issued_by(ca)
-    except (InvalidSignature, TypeError, ValueError, UnsupportedAlgorithm):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
@@ -128,6 +127,6 @@ def _vouched(crl: x509.CertificateRevocationList, cas: list[x509.Certificate]) -
             # Puppet's CAs have RSA or EC keys; for others the type checker would be right.
             if ca.subject == crl.issuer and crl.is_signature_valid(ca.public_key()):  # type: ignore[arg-type]
                 return True
-        except (TypeError, ValueError, UnsupportedAlgorithm):
+        except UNREADABLE:
             continue
     return False

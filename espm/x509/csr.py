@@ -8,12 +8,10 @@ section of the configuration allows, nothing else.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -22,9 +20,11 @@ from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
 from espm.errors import BackendRefused, InvalidCsr
 from espm.x509 import oids
 from espm.x509.keys import Key, key_sha256
+from espm.x509.unreadable import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
@@ -39,14 +39,6 @@ _PEM = re.compile(
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 def new_csr(certname: str, key: Key) -> bytes:
@@ -107,14 +99,9 @@ def _load(pem: bytes) -> x509.CertificateSigningRequest:
         return x509.load_pem_x509_csr(pem)
 
 
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Say of whatever cryptography cannot read that it is no valid CSR."""
-    try:
-        yield
-    except _UNREADABLE as exc:
-        msg = "the CSR cannot be read: it is not a well-formed PKCS#10 request"
-        raise InvalidCsr(msg) from exc
+def _readable() -> AbstractContextManager[None]:
+    """Say of whatever cannot be read that it is no valid CSR."""
+    return readable(InvalidCsr, "the CSR cannot be read: it is not a well-formed PKCS#10 request")
 
 
 def _check_key(key: CertificatePublicKeyTypes) -> None:
@@ -188,11 +175,8 @@ def check_issued(pem: bytes, certname: str, extensions: Sequence[str]) -> None:
 
     :raises espm.errors.BackendRefused: it has.
     """
-    try:
+    with readable(BackendRefused, "the CA gave a certificate whose extensions can't be read"):
         found = list(x509.load_pem_x509_certificate(pem).extensions)
-    except _UNREADABLE as exc:
-        msg = "the CA gave a certificate whose extensions can't be read"
-        raise BackendRefused(msg) from exc
     for extension in found:
         oid = extension.oid.dotted_string
         ours = oid.startswith(oids.PUPPET)
