@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from espm.errors import CertnameTaken, CsrPending, CsrUnknown
+from espm.errors import BackendSilent, CertnameTaken, CsrPending, CsrUnknown, EspmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ def _faulty(method: Callable[P, R]) -> Callable[P, R]:
             ca.calls.append((name, *map(_shown, args[1:2])))
             if name in ca.fail_before:
                 raise ca.fail_before[name]
+            if ca.away or name in ca.late:
+                ca.hear(name, functools.partial(method, *args, **kwargs))
             result = method(*args, **kwargs)
             if name in ca.fail_after:
                 raise ca.fail_after[name]
@@ -53,9 +56,13 @@ class FakeCa:
 
     :ivar autosign: whether a CSR is signed as soon as it is handed in.
     :ivar loses_revocations: whether the CRL lacks what is revoked from now on.
+    :ivar clean_loses: likewise, what is revoked by cleaning many names at once.
     :ivar heals: whether many names are cleaned at once, and lost revocations can be healed.
     :ivar fail_before: by name of a method, the error it raises instead of doing anything.
     :ivar fail_after: likewise, the error it raises once it has done everything.
+    :ivar away: whether nothing is answered, and nothing done.
+    :ivar late: names of methods that are not answered in time, and done by :meth:`catch_up`.
+    :ivar signed: every certificate it ever signed.
     :ivar calls: name and certname of each call so far.
     :ivar ever: name and serial of every certificate so far, also of those that were cleaned.
     """
@@ -63,11 +70,16 @@ class FakeCa:
     def __init__(self, name: str = "Puppet CA: fake") -> None:
         self.autosign = False
         self.loses_revocations = False
+        self.clean_loses = False
         self.heals = False
         self.fail_before: dict[str, Exception] = {}
         self.fail_after: dict[str, Exception] = {}
+        self.away = False
+        self.late: set[str] = set()
+        self.signed: list[bytes] = []
         self.calls: list[tuple[str, ...]] = []
         self.ever: list[tuple[str, int]] = []
+        self._heard: list[Callable[[], object]] = []
         self.lock = threading.RLock()
         self.requests: dict[str, bytes] = {}
         self.issued: dict[str, bytes] = {}
@@ -118,7 +130,9 @@ class FakeCa:
 
     @_faulty
     def withdraw(self, certname: Certname) -> None:
-        """Remove the CSR of *certname*."""
+        """Remove the CSR of *certname*; a certificate might be taken along."""
+        if certname in self.issued:
+            raise CertnameTaken(certname)
         self.requests.pop(certname, None)
 
     @_faulty
@@ -144,7 +158,7 @@ class FakeCa:
         """Revoke the certificates of *certnames*, or lose that, and remove them."""
         for certname in certnames:
             if certname in self.issued:
-                self._revoke(self.issued.pop(certname))
+                self._revoke(self.issued.pop(certname), lost=self.clean_loses)
 
     @_faulty
     def can_heal(self) -> bool:
@@ -156,9 +170,44 @@ class FakeCa:
         """Revoke a certificate by its serial."""
         self.revoked.add(issued.serial)
 
-    def _revoke(self, pem: bytes) -> None:
-        if not self.loses_revocations:
+    def _revoke(self, pem: bytes, *, lost: bool = False) -> None:
+        if not (lost or self.loses_revocations):
             self.revoked.add(x509.load_pem_x509_certificate(pem).serial_number)
+
+    def hear(self, name: str, call: Callable[[], object]) -> NoReturn:
+        """Do not answer a call; if it is a late one, remember to do it."""
+        if not self.away:
+            self._heard.append(call)
+        msg = f"the CA does not answer: {name}"
+        raise BackendSilent(msg)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether :meth:`catch_up` would do anything."""
+        return bool(self._heard)
+
+    def catch_up(self) -> int:
+        """Do what was told and not answered; return how many calls that were."""
+        with self.lock:
+            heard, self._heard = self._heard, []
+            for call in heard:
+                with suppress(EspmError):
+                    call()
+            return len(heard)
+
+    def renew(self, certname: str) -> bytes:
+        """Sign the key of *certname* anew, as its agent can ask for; return the certificate."""
+        with self.lock:
+            old = x509.load_pem_x509_certificate(self.issued[certname])
+            self.issued[certname] = self._issue(old.subject, old.public_key(), ca=False)
+            return self.issued[certname]
+
+    def sign_instead(self, certname: str, csr: bytes) -> bytes:
+        """Have somebody remove what there is of *certname*, unrevoked, and sign another CSR."""
+        with self.lock:
+            self.requests[certname] = csr
+            self._sign(certname)
+            return self.issued[certname]
 
     @_faulty
     def crl(self) -> bytes:
@@ -196,4 +245,6 @@ class FakeCa:
         if role is not None:
             builder = builder.add_extension(role, critical=False)
         self._serial += 1
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        self.signed.append(pem)
+        return pem
