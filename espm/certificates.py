@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from espm import carrying, intents, x509
 from espm.errors import (
     BackendRefused,
-    CertificateExists,
     CertificateUnknown,
     CertnameTaken,
     CsrMismatch,
@@ -93,8 +92,6 @@ def issue(
     carrying.settle_left(node, _CERTIFYING, ports)
     allowed = {"extensions": list(platform.limits.extensions)}
     intent = intents.begin(node, IntentKind.ISSUE, ports, request_id=request_id, payload=allowed)
-    with intents.or_else(lambda: ports.ledger.close(intent), intent, ports):
-        _refuse_second(node, ports)
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
         delivery = obtain(node, intent, order, platform, ports)
         ports.ledger.close(intent)
@@ -181,15 +178,6 @@ def _latest(node: Node, ports: Ports) -> Certificate:
         msg = f"the node {node.certname} has no certificate"
         raise CertificateUnknown(msg)
     return certificate
-
-
-def _refuse_second(node: Node, ports: Ports) -> None:
-    if ports.ledger.certificates(node):
-        msg = (
-            f"the node {node.certname} has a certificate; read it with GET, or DELETE it before "
-            "asking for a new one"
-        )
-        raise CertificateExists(msg)
 
 
 def _request(certname: Certname, order: Order, platform: Platform, ports: Ports) -> _Request:

@@ -95,9 +95,12 @@ def _prepare_delete(node: Node, intent: Intent, ports: Ports) -> Prepared:
 
 
 def _prepare_add(node: Node, intent: Intent, ports: Ports) -> Prepared:
-    """Condemn the node; where the ledger has it active all the same, its answer was lost."""
+    """Condemn the node; where the ledger has it active all the same, its answer was lost.
+
+    Somebody else may have taken the ADD over and ended it; the name can have another node then.
+    """
     current = ports.ledger.node(node.platform, node.certname)
-    if current.state is NodeState.ACTIVE:
+    if current.state is NodeState.ACTIVE and current.generation == node.generation:
         intent = ports.ledger.begin(current, IntentKind.DELETE, request_id="undo")
     else:
         current = ports.ledger.condemn(intent)

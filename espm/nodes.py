@@ -166,7 +166,7 @@ def delete_node(
             return None
         if node.state is not NodeState.DELETING:
             raise
-        intent = carrying.nudge(node, _DELETIONS, ports)
+        intent = _go_on(node, ports)
     if intent is None or ports.carrier.wait(intent, patience, ports):
         return None
     return ports.ledger.job(platform.name, intent.ident)
@@ -179,7 +179,7 @@ _DELETIONS = (IntentKind.DELETE, IntentKind.ADD)
 def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -> Intent | None:
     """Begin to delete a node, or go on with it; return the intent if that outlasts this call."""
     if node.state is NodeState.DELETING:
-        return carrying.nudge(node, _DELETIONS, ports)
+        return _go_on(node, ports)
     delete = IntentKind.DELETE
     intent = intents.begin(node, delete, ports, request_id=request_id, exact=exact)
     with intents.or_leave(intent, ports):
@@ -188,6 +188,12 @@ def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -
             return None
     ports.carrier.carry(node, intent, ports)
     return intent
+
+
+def _go_on(node: Node, ports: Ports) -> Intent | None:
+    """Go on with a deletion; whoever began it may not have come to withhold the catalogs."""
+    endings.withhold(node, ports)
+    return carrying.nudge(node, _DELETIONS, ports)
 
 
 def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> Node | None:

@@ -86,10 +86,13 @@ def turned_up(certname: Certname, void: Certificate, ports: Ports) -> list[Named
     """Return what the CA signed after all for the key of an order that was found void.
 
     A CA that hung may do late what it was told before.  A CSR of ours that waits is withdrawn.
+    The node may have handed in the same CSR once more; what that led to stays.
     """
     _withdraw(certname, void, ports)
     held = _ours(certname, void, ports)
-    return [] if held is None else [(certname, ports.ledger.adopt(void, held))]
+    if held is None or ports.ledger.has_successor(certname, void):
+        return []
+    return [(certname, ports.ledger.adopt(void, held))]
 
 
 def _look(certname: Certname, certificate: Certificate, ports: Ports) -> list[Case]:
@@ -100,6 +103,8 @@ def _look(certname: Certname, certificate: Certificate, ports: Ports) -> list[Ca
         ports.ledger.mark(certificate, CertificateState.VOID)
         return []
     renewed = held is not None and held.serial != known.serial
+    if renewed and ports.ledger.has_successor(certname, certificate):
+        held, renewed = None, False
     certificate = ports.ledger.mark(certificate, CertificateState.REVOKING)
     cases = [Case(certname, certificate, known, held=held is not None and not renewed)]
     if held is not None and renewed:
@@ -172,7 +177,9 @@ def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued 
 
 def _withdraw(certname: Certname, certificate: Certificate, ports: Ports) -> None:
     waiting = ports.ca.request(certname)
-    if waiting is not None and x509.csr_key_sha256(waiting) == certificate.key_sha256:
+    ours = waiting is not None and x509.csr_key_sha256(waiting) == certificate.key_sha256
+    # Looked up last, for an order is in the ledger before the CA hears of it.
+    if ours and not ports.ledger.has_successor(certname, certificate):
         # That it was signed meanwhile is no error: it is found and revoked as a certificate.
         with suppress(CertnameTaken):
             ports.ca.withdraw(certname)

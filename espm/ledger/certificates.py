@@ -52,8 +52,7 @@ def insert(
     if node.state is not _NEEDED.get(kind):
         msg = f"{node.certname} is {node.state}"
         raise NodeBusy(msg)
-    if connection.execute(outstanding(node.generation)).first() is not None:
-        raise _exists(node)
+    refuse_second(connection, node)
     added = certificates.insert().values(
         generation=node.generation, key_sha256=key_sha256, key_maker=maker, state=_ORDERED
     )
@@ -65,8 +64,20 @@ def insert(
         raise _exists(node) from exc
 
 
+def refuse_second(connection: sa.Connection, node: Node) -> None:
+    """Return when the node has no standing certificate.
+
+    :raises espm.errors.CertificateExists: it has one.
+    """
+    if connection.execute(outstanding(node.generation)).first() is not None:
+        raise _exists(node)
+
+
 def _exists(node: Node) -> CertificateExists:
-    return CertificateExists(f"{node.certname} has a certificate already; revoke it first")
+    return CertificateExists(
+        f"the node {node.certname} has a certificate; read it with GET, or DELETE it before "
+        "asking for a new one"
+    )
 
 
 def adopt(connection: sa.Connection, certificate: Certificate, issued: Issued) -> Certificate:
@@ -160,6 +171,16 @@ def outstanding(generation: int) -> sa.Select[Any]:
     """Return the query for the node's certificates that are ordered, valid or being revoked."""
     query = sa.select(certificates).where(certificates.c.generation == generation, standing)
     return query.order_by(certificates.c.ident)
+
+
+def others(certname: str, certificate: Certificate) -> sa.Select[Any]:
+    """Return the query for other orders of the same name and key, ordered or valid."""
+    return _named().where(
+        nodes.c.certname == certname,
+        certificates.c.key_sha256 == certificate.key_sha256,
+        among(certificates.c.state, (_ORDERED, _VALID)),
+        certificates.c.ident != certificate.ident,
+    )
 
 
 def ended_since(moment: datetime) -> sa.Select[Any]:

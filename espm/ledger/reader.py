@@ -113,6 +113,12 @@ class Reader:
             recent = certificates.fetch(connection, certificates.ended_since(since))
             return [*certificates.fetch(connection, certificates.strays()), *recent]
 
+    def has_successor(self, certname: Certname, certificate: Certificate) -> bool:
+        """See :meth:`espm.ports.Ledger.has_successor`."""
+        with reading(self._engine) as connection:
+            query = certificates.others(certname, certificate).limit(1)
+            return connection.execute(query).first() is not None
+
     def job(self, platform: str, ident: str) -> Job:
         """See :meth:`espm.ports.Ledger.job`."""
         with reading(self._engine) as connection:

@@ -88,6 +88,8 @@ class SqlLedger(Reader, SqlReplays):
         """See :meth:`espm.ports.Ledger.begin`."""
         with self._writing() as connection:
             nodes.admit(connection, node, kind)
+            if kind is IntentKind.ISSUE:
+                certificates.refuse_second(connection, node)
             given = payload or {}
             intent = claims.insert(connection, self._claimant, node, kind, given, request_id)
             return self._noted(connection, intent)

@@ -79,6 +79,8 @@ class Ledger(Replays, Protocol):
         superseded by it.  A claimed REVOKE is not in its way, and superseded as well.
 
         :raises espm.errors.NodeBusy: an open intent or the node's state is in the way.
+        :raises espm.errors.CertificateExists: an ISSUE, and the node has a certificate that is
+            ordered, valid or being revoked: all that stand while it is open are of its order.
         :raises espm.errors.VersionMismatch: the node is not at *node*'s generation and version
             any more.
         """
@@ -160,6 +162,12 @@ class Ledger(Replays, Protocol):
 
     def certificates(self, node: Node) -> Sequence[Certificate]:
         """Return the node's certificates that are ordered, valid or being revoked."""
+
+    def has_successor(self, certname: Certname, certificate: Certificate) -> bool:
+        """Return whether another order of that name, with the same key, is ordered or valid.
+
+        A node may hand in the same CSR again; what the CA holds is of that order then.
+        """
 
     def all_certificates(self) -> Iterable[tuple[Certname, Certificate]]:
         """Return every certificate there ever was, by age, each with the name of its node."""

@@ -16,6 +16,7 @@ from espm.errors import (
 )
 from espm.model import (
     CertificateState,
+    Certname,
     IntentKind,
     KeyMaker,
 )
@@ -171,3 +172,36 @@ def test_whose_a_certificate_was_is_known_after_the_end(ledger: Ledger) -> None:
 
     assert found == {generation: platform for generation, (platform, _) in ordered.items()}
     assert ledger.platforms_of([]) == {}
+
+
+def test_an_issue_is_refused_where_a_certificate_stands(ledger: Ledger) -> None:
+    """So all that stand while an ISSUE is open are of its own order."""
+    node = active(ledger)
+    intent = begin(ledger, node, IntentKind.ISSUE)
+    ordered = ledger.order(intent, KEY, KeyMaker.ESPM)
+    ledger.close(intent)
+    with pytest.raises(CertificateExists):
+        begin(ledger, node, IntentKind.ISSUE)
+    ledger.mark(ordered, CertificateState.VOID)
+
+    assert begin(ledger, node, IntentKind.ISSUE).kind is IntentKind.ISSUE
+
+
+def test_an_order_has_a_successor_when_its_key_was_ordered_again(ledger: Ledger) -> None:
+    """Under the same name only, and until that certificate is revoked too."""
+    node = active(ledger)
+    intent = begin(ledger, node, IntentKind.ISSUE)
+    void = ledger.mark(ledger.order(intent, KEY, KeyMaker.NODE), CertificateState.VOID)
+    other = ledger.mark(ledger.order(intent, "b2" * 32, KeyMaker.NODE), CertificateState.VOID)
+    before = ledger.has_successor(node.certname, void)
+    again = ledger.order(intent, KEY, KeyMaker.NODE)
+    ordered = ledger.has_successor(node.certname, void)
+    valid = ledger.record(again, issued())
+    recorded = ledger.has_successor(node.certname, void)
+
+    assert (before, ordered, recorded) == (False, True, True)
+    assert not ledger.has_successor(node.certname, other)
+    assert not ledger.has_successor(node.certname, valid)
+    assert not ledger.has_successor(Certname("another.example.com"), void)
+    ledger.mark(valid, CertificateState.REVOKING)
+    assert not ledger.has_successor(node.certname, void)

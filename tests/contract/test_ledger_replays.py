@@ -156,12 +156,11 @@ def test_an_issue_that_was_taken_back_left_nothing(
 
 
 def test_an_issue_that_ordered_nothing_left_nothing(ledger: SqlLedger) -> None:
-    """The certificate that the node had before is not the key's."""
+    """The certificate that the node gets afterwards is not the key's."""
     node = active(ledger)
-    issue(ledger, node)
     other = replace(POST, text="k-2")
-
     ledger.close(begin(noting(ledger, other), node, IntentKind.ISSUE))
+    issue(ledger, node)
 
     assert fate(ledger, other) is Fate.NOTHING
     assert fate(ledger) is Fate.STANDS
