@@ -1,4 +1,4 @@
-"""Claims that should have been given up while the database was away.
+"""Claims that should have been given up while the database was away, or that nobody knows of.
 
 Without this they would stand until their lease is over, and their nodes be busy until then.
 """

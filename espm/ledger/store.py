@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from espm.errors import BackendUnavailable
 from espm.ledger import audit, certificates, claims, nodes, replays, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import reading
@@ -67,14 +68,31 @@ class SqlLedger(Reader, SqlReplays):
             yield connection
         self._owed.drop(owed)
 
+    @contextmanager
+    def _claiming(self) -> Iterator[tuple[sa.Connection, list[Intent]]]:
+        """Yield a transaction, and a list for the intents that are claimed in it.
+
+        A database that breaks off while it commits may have done so.  The caller is told that
+        nothing happened, so the claims are given up, should they stand.
+        """
+        claimed: list[Intent] = []
+        try:
+            with self._writing() as connection:
+                yield connection, claimed
+        except BackendUnavailable as error:
+            for intent in claimed:
+                self._owed.add(claims.Parting(intent, str(error), now()))
+            raise
+
     def reserve(
         self, certname: Certname, platform: str, classification: Classification, *, request_id: str
     ) -> tuple[Node, Intent]:
         """See :meth:`espm.ports.Ledger.reserve`."""
-        with self._writing() as connection:
+        with self._claiming() as (connection, claimed):
             node = nodes.insert(connection, certname, platform, classification)
             add = IntentKind.ADD
             intent = claims.insert(connection, self._claimant, node, add, {}, request_id)
+            claimed.append(intent)
             return node, self._noted(connection, intent)
 
     def begin(
@@ -86,12 +104,13 @@ class SqlLedger(Reader, SqlReplays):
         request_id: str,
     ) -> Intent:
         """See :meth:`espm.ports.Ledger.begin`."""
-        with self._writing() as connection:
+        with self._claiming() as (connection, claimed):
             nodes.admit(connection, node, kind)
             if kind is IntentKind.ISSUE:
                 certificates.refuse_second(connection, node)
             given = payload or {}
             intent = claims.insert(connection, self._claimant, node, kind, given, request_id)
+            claimed.append(intent)
             return self._noted(connection, intent)
 
     def condemn(self, intent: Intent) -> Node:
@@ -154,8 +173,7 @@ class SqlLedger(Reader, SqlReplays):
         self, node: Node, kinds: Collection[IntentKind] = tuple(IntentKind)
     ) -> Sequence[tuple[Node, Intent]]:
         """See :meth:`espm.ports.Ledger.claim_left`."""
-        with self._writing() as connection:
-            return claims.claim_all(connection, self._claimant, claims.left(node, kinds))
+        return self._claim(claims.left(node, kinds))
 
     def claim_due(self, limit: int = 100) -> Sequence[tuple[Node, Intent]]:
         """See :meth:`espm.ports.Ledger.claim_due`; writes nothing when nothing is due."""
@@ -163,8 +181,13 @@ class SqlLedger(Reader, SqlReplays):
             with reading(self._engine) as connection:
                 if connection.execute(claims.due(1)).first() is None:
                     return ()
-        with self._writing() as connection:
-            return claims.claim_all(connection, self._claimant, claims.due(limit))
+        return self._claim(claims.due(limit))
+
+    def _claim(self, query: sa.Select[Any]) -> Sequence[tuple[Node, Intent]]:
+        with self._claiming() as (connection, claimed):
+            found = claims.claim_all(connection, self._claimant, query)
+            claimed += [intent for _, intent in found]
+            return found
 
     def orphan(self) -> int:
         """Take every other espm's claims for left, and return how many there were.  Idempotent.
