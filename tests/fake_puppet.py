@@ -11,6 +11,7 @@ import ssl
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -51,6 +52,14 @@ class Hold:
             assert self.arrived.acquire(timeout=10)
 
 
+class Away(StrEnum):
+    """How a Puppet Server is not there."""
+
+    FAILING = "answers 500"
+    HANGING = "takes calls and does not answer"
+    BREAKING_OFF = "closes each connection"
+
+
 class FakePuppet:
     """Compile server and CA on one free port of 127.0.0.1.
 
@@ -60,6 +69,8 @@ class FakePuppet:
     def __init__(self, authority: trustme.CA) -> None:
         self.ca = FakeCa()
         self._holds: dict[str, Hold] = {}
+        self._away: Away | None = None
+        self._back = threading.Event()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(context)
         authority.configure_trust(context)
@@ -96,8 +107,28 @@ class FakePuppet:
             del self._holds[call]
             hold.free.set()
 
+    @contextmanager
+    def away(self, how: Away) -> Iterator[None]:
+        """Be away until the block ends; what hangs is done then, however late that is."""
+        self._back.clear()
+        self._away = how
+        try:
+            yield
+        finally:
+            self._away = None
+            self._back.set()
+
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
-        """Return status and body for a request."""
+        """Return status and body for a request.
+
+        :raises ConnectionAbortedError: there is none.
+        """
+        if self._away is Away.HANGING:
+            self._back.wait(HELD_SECONDS)
+        elif self._away is Away.FAILING:
+            return 500, b"Internal Server Error"
+        elif self._away is Away.BREAKING_OFF:
+            raise ConnectionAbortedError
         _, _service, _version, kind, *rest = urlsplit(target).path.split("/")
         hold = self._holds.get(f"{method} {kind}")
         if hold and not hold.after:

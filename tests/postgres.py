@@ -45,10 +45,7 @@ class Postgres:
     def __enter__(self) -> Self:
         try:
             self._run("initdb", "--auth=trust", "--username=espm", "--encoding=UTF8", "--no-sync")
-            settings = [f"-c {setting}" for setting in _SETTINGS]
-            options = " ".join([f"-k {self.directory}", *settings])
-            log = str(self.directory / "log")
-            self._run("pg_ctl", "start", "--wait", "--silent", f"--log={log}", f"-o {options}")
+            self._start("start")
         except BaseException:
             shutil.rmtree(self.directory)
             raise
@@ -57,6 +54,16 @@ class Postgres:
     def __exit__(self, *_exc: object) -> None:
         self._run("pg_ctl", "stop", "--mode=immediate", "--wait", "--silent")
         shutil.rmtree(self.directory)
+
+    def restart(self) -> None:
+        """Restart without saving anything first, as after a crash; return when it serves."""
+        self._start("restart", "--mode=immediate")
+
+    def _start(self, *how: str) -> None:
+        settings = [f"-c {setting}" for setting in _SETTINGS]
+        options = " ".join([f"-k {self.directory}", *settings])
+        log = str(self.directory / "log")
+        self._run("pg_ctl", *how, "--wait", "--silent", f"--log={log}", f"-o {options}")
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(

@@ -14,11 +14,13 @@ import json
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine.default import DefaultDialect
 
 from espm import compose, daemon
 from espm import ports as needs
@@ -87,7 +89,7 @@ def watch(points: Points) -> None:
     # Put where the daemon and the documents have the names from.
     setattr(daemon, "build_ports", build_watched)  # noqa: B010 - mypy wants no name replaced
     setattr(directory, "os", _Os(points))  # noqa: B010
-    sa.event.listen(sa.Engine, "commit", lambda connection: _commit(points, connection))
+    _surround_commits(points)
 
 
 def _surround(points: Points, port: str, adapter: Any) -> None:
@@ -107,9 +109,25 @@ def _surround(points: Points, port: str, adapter: Any) -> None:
         adapter.noting = noting
 
 
-def _commit(points: Points, connection: sa.Connection) -> None:
-    if not connection.get_execution_options().get(_READING, False):
-        points.passing("ledger commit", lambda: sa.exc.OperationalError("", {}, Exception("full")))
+def _surround_commits(points: Points) -> None:
+    """Put points around the commits of transactions that may write, as the driver makes them."""
+    thread = threading.local()
+    commit: Callable[..., None] = DefaultDialect.do_commit
+
+    def note(connection: sa.Connection) -> None:
+        thread.writes = not connection.get_execution_options().get(_READING, False)
+
+    def watched(dialect: Any, connection: Any) -> None:
+        if not thread.writes:
+            commit(dialect, connection)
+            return
+        broken: Callable[[], Exception] = dialect.loaded_dbapi.OperationalError
+        points.passing("ledger.commit before", broken)
+        commit(dialect, connection)
+        points.passing("ledger.commit after", broken)
+
+    sa.event.listen(sa.Engine, "commit", note)
+    setattr(DefaultDialect, "do_commit", watched)  # noqa: B010
 
 
 def serve(config: Path, orders: Path) -> None:

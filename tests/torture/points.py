@@ -4,7 +4,7 @@ Production code has no hooks.  :mod:`tests.torture.daemon` puts these around the
 and a test writes an order into a file: kill the process at this point, let that one fail.  A point
 is named by what is called, the side of the call, and how often it was passed since the order came::
 
-    ca.sign before 1      ca.sign after 1      enc.rename before 2      ledger commit 3
+    ca.sign before 1      ca.sign after 1      enc.rename before 2      ledger.commit after 3
 
 Imports nothing but espm and the standard library, for it also runs as another user in a directory
 of its own.

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 #: Calls that are also let fail, once their effect is there: espm does not know of it.
 FAILING = (
-    *("classifier.classify", "ca.submit", "ca.sign", "ca.revoke", "ca.crl", "ca.clean"),
-    *("ledger.order", "ledger.record", "ledger.activate", "ledger.change", "enc.rename"),
+    *("ca.submit", "ca.sign", "ca.revoke", "ca.crl", "ca.clean"),
+    *("ca.certificate", "enc.rename"),
 )
+
+#: The commits that are let fail after they were made: the first ones of a deed, and of its way on.
+COMMITS = tuple(f"ledger.commit after {number}" for number in range(1, 9))
 
 #: Calls after which espm is killed once more, at each point of the start that follows.
 TWICE = (
@@ -121,8 +124,9 @@ def plan(world: World, scenario: str, *, ways: int = 99) -> Iterator[Torment]:
     for point in _first(passed, FAILING, ways):
         failing = replace(plain, fail=point)
         behind = _listed(world, failing).passed
-        behind = behind[behind.index(point) + 1 :]
-        yield from (replace(failing, kill=each) for each in behind)
+        if point in behind:
+            behind = behind[behind.index(point) + 1 :]
+            yield from (replace(failing, kill=each) for each in behind)
     for point in _first(passed, TWICE, ways):
         killed = replace(plain, kill=point)
         recovery = _listed(world, killed).recovery
@@ -136,9 +140,12 @@ def _listed(world: World, torment: Torment) -> Outcome:
 
 
 def _first(points: Iterable[str], calls: Sequence[str], at_most: int) -> list[str]:
-    """Return the point after the first of each of *calls*, of some of them if there are more."""
+    """Return the point after the first of each of *calls*, and those after commits.
+
+    :param at_most: how many; where there are more, these are taken at random.
+    """
     wanted = {f"{call} after 1" for call in calls}
-    found = [point for point in points if point in wanted]
+    found = [point for point in points if point in wanted or point in COMMITS]
     return random.sample(found, min(at_most, len(found)))
 
 

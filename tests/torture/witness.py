@@ -104,9 +104,9 @@ class Witness:
         self._after(status, lambda life: life and life._replace(serial=None))
         return status
 
-    def delete(self) -> int:
-        """Retire the node."""
-        status, _ = self._call("DELETE", self.path)
+    def delete(self, wait: int = 10) -> int:
+        """Retire the node; wait so many seconds for the end of it."""
+        status, _ = self._call("DELETE", self.path, headers={"Prefer": f"wait={wait}"})
         self._after(status, lambda _: None)
         return status
 

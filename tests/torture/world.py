@@ -154,14 +154,14 @@ class World:
             time.sleep(0.01)
         return False
 
-    def faults(self, *witnesses: Witness) -> list[str]:
+    def faults(self, *witnesses: Witness, patience: float = 0.5) -> list[str]:
         """Return all that is not as it must be, now that everything has settled.
 
-        What a probe of the daemon's leaves for a moment is no fault, so it is looked at twice.
+        :param patience: seconds that it may still take.  What a probe of the daemon's leaves for
+            a moment is no fault.
         """
-        for _ in range(10):
-            if not (found := self._faults(*witnesses)):
-                break
+        end = time.monotonic() + patience
+        while (found := self._faults(*witnesses)) and time.monotonic() < end:
             time.sleep(0.05)
         return found
 
