@@ -24,8 +24,8 @@ test: prerequisites lint ## all tests, live ones included
 torture: prerequisites lint ## every fault at its full count, for hours; writes docs/reliability.md
 	@mkdir -p build && rm -f build/torture.jsonl
 	ESPM_TORTURE=1 ESPM_TESTS_COMPLETE=1 ESPM_TORTURE_RESULTS=build/torture.jsonl \
-	  $(PYTEST) -m torture -v -s
-	$(BIN)/python -m tests.torture.table build/torture.jsonl
+	  $(PYTEST) -m torture -v -s; status=$$?; \
+	$(BIN)/python -m tests.torture.table build/torture.jsonl && exit $$status
 
 .PHONY: check
 check: lint ## the fast part: format, lint, types, import contracts, unit and API tests

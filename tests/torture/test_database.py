@@ -45,15 +45,17 @@ def test_a_restart_of_the_database_loses_nothing(
     with fake_world(tmp_path, nursery, ledger={"url": url}) as (world, _):
         world.ensure()
         load = Load(world)
+        faults: list[str] = []
         for _ in range(rounds):
             with load.running():
                 time.sleep(random.uniform(0.1, 0.6))
                 postgres.restart()
                 time.sleep(0.5)
             assert world.alive, world.daemon.text
-            assert world.settle()
-            assert not world.faults(*load.witnesses)
-            say("PostgreSQL restarted")
+            settled = world.settle()
+            faults += world.faults(*load.witnesses) if settled else ["it did not settle"]
+            say(f"PostgreSQL restarted: {len(faults)} faults")
 
-    Result("PostgreSQL restarted, under load", "fake CA", rounds, 0).keep()
+    Result("PostgreSQL killed and started, under load", "fake CA", rounds, len(faults)).keep()
+    assert not faults
     assert {201, 204, 503} <= set(load.codes)

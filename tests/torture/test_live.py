@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.torture.live_world import live_world
 from tests.torture.load import Load
-from tests.torture.results import Result, share
+from tests.torture.results import Result, say, share
 from tests.torture.scenarios import SCENARIOS
-from tests.torture.test_kills import killed_under
+from tests.torture.test_kills import LATE, kill_under, recovered
 from tests.torture.torment import plan, suffer_all
 
 if TYPE_CHECKING:
@@ -51,8 +53,53 @@ def test_no_sudden_end_leaves_anything(world: World, scenario: str) -> None:
 def test_no_kill_under_load_leaves_anything(world: World) -> None:
     """Several clients at work, SIGKILL, a new start, again and again."""
     rounds, load = share(3, 50), Load(world)
-    faults = [found for _ in range(rounds) if (found := killed_under(load, 3))]
+    faults = []
+    for _ in range(rounds):
+        kill_under(load, 3)
+        faults += recovered(load)
 
     fault = "killed at a random moment, under load"
     Result(fault, "Puppet Server", rounds, len(faults)).keep()
+    assert not faults
+
+
+def _hang(lab: Lab) -> None:
+    lab.suspend()
+    time.sleep(random.uniform(1, 6))
+    lab.resume()
+
+
+def _restart(lab: Lab) -> None:
+    lab.stop_hard()
+    lab.start()
+
+
+@pytest.mark.parametrize(
+    ("how", "few", "many"),
+    [("hangs", 2, 30), ("is killed and started", 1, 10)],
+)
+def test_what_was_accepted_is_done_when_the_ca_is_back(
+    lab: Lab, world: World, how: str, few: int, many: int
+) -> None:
+    """Additions fail and leave nothing, deletions are accepted; espm is not restarted for it."""
+    away = {"hangs": _hang, "is killed and started": _restart}[how]
+    world.ensure()
+    rounds, load, faults = share(few, many), Load(world), []
+    for _ in range(rounds):
+        leaving = world.witness()
+        assert leaving.add({}) == 201
+        with ThreadPoolExecutor(1) as pool, load.running():
+            time.sleep(0.5)
+            # Puppet Server ends with the thread that starts it (prctl(2), PR_SET_PDEATHSIG).
+            answer = pool.submit(leaving.delete, wait=0)
+            away(lab)
+            accepted = answer.result()
+            time.sleep(1)
+        settled = world.settle()
+        faults += [] if settled else ["it did not settle"]
+        faults += world.faults(leaving, *load.witnesses, patience=LATE)
+        say(f"the CA {how}: {len(faults)} faults")
+        assert accepted in {202, 204}
+
+    Result(f"the CA {how}", "Puppet Server", rounds, len(faults)).keep()
     assert not faults

@@ -78,7 +78,7 @@ def suffer(world: World, torment: Torment) -> Outcome:
     scenario.prepare(world, witness)
     world.order(torment.kill, torment.fail)
     scenario.act(world, witness)
-    settled, outcome.passed = _settled(world)
+    settled, outcome.passed = _settled(world, torment.kill)
     if not world.alive:
         settled, outcome.recovery = _come_back(world, torment.again)
     outcome.faults = [] if settled else ["it did not settle"]
@@ -95,22 +95,27 @@ def _come_back(world: World, again: str) -> tuple[bool, list[str]]:
     """Start espm, which may end *again*; return whether all settled, and the points passed."""
     world.order(again)
     world.start()
-    settled, recovery = _settled(world)
+    settled, recovery = _settled(world, again)
     if not world.alive:
         world.ensure()
-        settled, _ = _settled(world)
+        settled, _ = _settled(world, "")
     return settled, recovery
 
 
-def _settled(world: World) -> tuple[bool, list[str]]:
-    """Return whether all settled, and the points passed; an end that was ordered has come by then,
-    or does not come any more.
+def _settled(world: World, kill: str) -> tuple[bool, list[str]]:
+    """Return whether all settled, and the points passed.
+
+    The end at *kill* has come by then, or does not come any more.
     """
     settled = world.settle()
     world.rest()
     world.control.withdraw()
-    world.rest()
-    return settled, world.control.passed()
+    # Who has read the order before may be about to obey it.
+    world.rest(0.04 if kill in ("", *world.control.passed()) else 0.4)
+    passed = world.control.passed()
+    if kill in passed:
+        assert world.daemon.ended(20)
+    return settled, passed
 
 
 def plan(world: World, scenario: str, *, ways: int = 99) -> Iterator[Torment]:
