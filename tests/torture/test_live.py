@@ -47,7 +47,7 @@ def test_no_sudden_end_leaves_anything(world: World, scenario: str) -> None:
         faults = len(tally.faults)
         Result("killed at a point", "Puppet Server", tally.tried, faults).keep()
         assert not tally.faults
-        assert len(tally.missed) <= 1 + len(torments) / 10, tally.missed
+        assert tally.tried >= len(torments) / 2, tally.missed
 
 
 def test_no_kill_under_load_leaves_anything(world: World) -> None:
