@@ -108,13 +108,20 @@ def _prepare_add(node: Node, intent: Intent, ports: Ports) -> Prepared:
 
 
 def _prepare_issue(node: Node, intent: Intent, ports: Ports) -> Prepared:
-    """Keep what the node can use; while the intent is open, its certificates are of its order."""
+    """Keep what the node can use; while the intent is open, its certificates are of its order.
+
+    Where the ledger has it closed all the same, its answer was lost; what can't be kept needs an
+    intent of its own then, or nobody would carry it on.
+    """
     allowed = intent.payload["extensions"]
     standing = [
         each
         for each in ports.ledger.certificates(node)
         if not settling.keep(node.certname, each, allowed, ports)
     ]
+    if standing and ports.ledger.is_closed(intent):
+        current = ports.ledger.node(node.platform, node.certname)
+        intent = ports.ledger.begin(current, IntentKind.REVOKE, request_id="undo")
     return Prepared(node, intent, standing)
 
 
