@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.api.process import espm, site_with_puppet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.api.process import Site
+
+pytestmark = pytest.mark.slow
 
 
 def _hand_over(site: Site, directory: Path) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from espm.model import Certname
     from tests.fake_puppet import FakePuppet
 
+pytestmark = pytest.mark.slow
+
 COMMAND = ("doctor", "revocations")
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.api.platform import Client
     from tests.fake_puppet import FakePuppet
 
+pytestmark = pytest.mark.slow
+
 CERTIFICATE = PATH + "/certificate"
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.api.process import Daemon
 
+pytestmark = pytest.mark.slow
+
 MONITORING = "m" * 48
 _IN_AN_HOUR = datetime.now(UTC) + timedelta(hours=1)
 

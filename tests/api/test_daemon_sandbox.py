@@ -19,6 +19,8 @@ from tests.live.user import UNPRIVILEGED, importable, interpreter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+pytestmark = pytest.mark.slow
+
 UNIT = REPOSITORY / "etc/espm.service"
 NAME, OLD = "web.example.com", "old.example.com"
 ROOT = os.geteuid() == 0

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.fake_puppet import FakePuppet
 
+pytestmark = pytest.mark.slow
+
 WRONG_PSK = "w" * 48
 #: A class parameter may well be a secret; it is kept, but nowhere else than it has to be.
 PASSWORD = "hunter2-of-the-database"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.fake_puppet import FakePuppet
 
+pytestmark = pytest.mark.slow
+
 #: systemd's patience in the tests, in seconds.
 PATIENCE = 2.0
 THREADS, PLACES = 8, 2

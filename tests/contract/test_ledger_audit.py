@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from espm.ledger import SqlLedger
 
+pytestmark = pytest.mark.slow
+
 SERIAL = "F" * 40
 
 

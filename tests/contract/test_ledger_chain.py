@@ -25,6 +25,8 @@ from tests.contract.test_ledger_audit import fault, outline, told
 if TYPE_CHECKING:
     from espm.ledger import SqlLedger
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ROWS = 8
 

@@ -14,6 +14,8 @@ from tests.stateful.machine import Espm
 from tests.stateful.world import World
 from tests.torture.results import FULL, Result, share
 
+pytestmark = pytest.mark.slow
+
 
 def bounds() -> settings:
     """Return for how long, and where, it is tried."""

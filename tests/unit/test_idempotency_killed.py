@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from espm.model import Json
     from espm.ports import Ports
 
+pytestmark = pytest.mark.slow
+
 NODE, CERTIFICATE = "/v1/nodes", f"/v1/nodes/{NAME}/certificate"
 OWN = {"csr": make_csr(NAME).decode()}
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from espm.ports import Ports
 
+pytestmark = pytest.mark.slow
+
 CLOUD = PLATFORMS[0]
 NAME = Certname("web-1.example.com")
 OLD, NEW = Classification(groups=("base",)), Classification(groups=("web",), classes={"ntp": {}})

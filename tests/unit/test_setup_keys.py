@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from espm.model import Platform
 
+pytestmark = pytest.mark.slow
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root works for another user")
 
 
