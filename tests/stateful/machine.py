@@ -28,9 +28,13 @@ names = st.sampled_from(NAMES)
 platforms = st.sampled_from(["cloud", "cloud", "cloud", "other"])
 whats = st.sampled_from(list(WANTED))
 orders = st.sampled_from(ORDERS)
+maybe_orders = st.sampled_from([None, *ORDERS])
 matches = st.sampled_from(["any", *MATCHES])
 patiences = st.sampled_from([0.0, 1.0])
-troubles = st.none() | st.builds(Trouble, st.sampled_from(Kind), st.integers(0, 20))
+# Not st.integers, which prefers the small ones.
+kinds, few, many = st.sampled_from(Kind), st.sampled_from(range(9)), st.sampled_from(range(17))
+troubles = st.none() | st.builds(Trouble, kinds, few)
+late_troubles = st.none() | st.builds(Trouble, kinds, many)
 
 
 def lives(machine: Espm) -> bool:
@@ -47,7 +51,7 @@ class Espm(RuleBasedStateMachine):
         at_once=st.booleans(),
         heals=st.booleans(),
         patience=patiences,
-        order=st.none() | orders,
+        order=maybe_orders,
     )
     def start(self, *, at_once: bool, heals: bool, patience: float, order: str | None) -> None:
         """Start with one node, with one kind of CA and one kind of carrier."""
@@ -66,11 +70,16 @@ class Espm(RuleBasedStateMachine):
 
     # What clients ask for.
 
-    @rule(platform=platforms, name=names, what=whats, order=st.none() | orders, trouble=troubles)
+    @rule(platform=platforms, which=which, what=whats, order=maybe_orders, trouble=late_troubles)
     def add(
-        self, platform: str, name: str, what: str, order: str | None, trouble: Trouble | None
+        self, platform: str, which: int, what: str, order: str | None, trouble: Trouble | None
     ) -> None:
-        """Add a node."""
+        """Add a node, of a free name if there is one."""
+        taken = {name for _, name in self.model.lives}
+        free = [name for name in NAMES if name not in taken] or NAMES
+        name = free[which % len(free)]
+        if order == "pending":
+            self.strangers.agent_asks(name, 0)
         self.clients.add((platform, name), what, order, trouble)
 
     @precondition(lives)
@@ -86,10 +95,13 @@ class Espm(RuleBasedStateMachine):
         self.clients.delete(self.some(which), match, patience, trouble)
 
     @precondition(lives)
-    @rule(which=which, order=orders, trouble=troubles)
+    @rule(which=which, order=orders, trouble=late_troubles)
     def issue(self, which: int, order: str, trouble: Trouble | None) -> None:
         """Ask for a certificate of a node."""
-        self.clients.issue(self.some(which), order, trouble)
+        key = self.some(which)
+        if order == "pending":
+            self.strangers.agent_asks(key[1], 1)
+        self.clients.issue(key, order, trouble)
 
     @precondition(lives)
     @rule(which=which, patience=patiences, trouble=troubles)
@@ -106,13 +118,16 @@ class Espm(RuleBasedStateMachine):
 
     @rule(platform=platforms, name=names)
     def meddle(self, platform: str, name: str) -> None:
-        """Delete what is not there, or somebody else's."""
-        self.clients.delete((platform, name), "any", 0.0)
+        """Add what may be taken, delete what is not there, or somebody else's."""
+        if (platform, name) in self.model.lives:
+            self.clients.add((platform, name), "bare", None)
+        else:
+            self.clients.delete((platform, name), "any", 0.0)
 
     # What espm does by itself, and what happens to it.
 
     @precondition(lambda self: not self.world.revoker.busy)
-    @rule(trouble=troubles)
+    @rule(trouble=late_troubles)
     def work(self, trouble: Trouble | None) -> None:
         """Let the revoker carry on one batch, and look again at what was settled."""
         self.clients.work(trouble)
@@ -153,74 +168,40 @@ class Espm(RuleBasedStateMachine):
         self.model.settle()
         sight.check_calm(self.world, self.model)
 
-    # What the CA and strangers do.
+    # What the CA, agents and strangers do; one rule each, so that clients have the most to say.
 
-    @precondition(lambda self: self.world.ca.away)
-    @rule()
-    def ca_is_back(self) -> None:
-        """The CA answers again."""
-        self.world.ca.away = False
+    @rule(signs=st.booleans(), loses=st.booleans(), which=which)
+    def ca_changes(self, *, signs: bool, loses: bool, which: int) -> None:
+        """Come back, catch up; sign by itself or not, lose what is cleaned, or what it had."""
+        ca = self.world.ca
+        ca.away = False
+        ca.catch_up()
+        ca.autosign = signs and not self.model.asking
+        ca.clean_loses, ca.loses_revocations = loses and ca.heals, loses and not ca.heals
+        if loses and ca.heals:
+            self.strangers.forget(which)
 
-    @precondition(lambda self: self.world.ca.is_behind)
-    @rule()
-    def ca_catches_up(self) -> None:
-        """The CA does what it had heard and not answered."""
-        self.world.ca.catch_up()
+    @rule(name=names, which=which)
+    def agent(self, name: str, which: int) -> None:
+        """An agent renews its certificate if it has one, else it hands in its CSR."""
+        # Servers that renew revoke by inventory; or the one that is not held has to be healed.
+        if self.world.ca.heals and name in self.world.ca.issued:
+            self.strangers.renew(name)
+        else:
+            self.strangers.agent_asks(name, which % 2)
 
-    @precondition(lambda self: not self.model.asking)
-    @rule(signs=st.booleans())
-    def autosign(self, *, signs: bool) -> None:
-        """Sign whatever is handed in, or not any more."""
-        self.world.ca.autosign = signs
-
-    @precondition(lambda self: self.world.ca.heals)
-    @rule(loses=st.booleans())
-    def clean_loses(self, *, loses: bool) -> None:
-        """Lose what is revoked by clean from now on, or not any more."""
-        self.world.ca.clean_loses = loses
-
-    @precondition(lambda self: self.world.ca.heals and self.strangers.forgettable())
-    @rule(which=which)
-    def crl_forgets(self, which: int) -> None:
-        """Another tool's clean writes an older CRL back."""
-        self.strangers.forget(which)
-
-    @rule(name=names, which=st.integers(0, 1))
-    def agent_asks(self, name: str, which: int) -> None:
-        """The agent on the node hands its CSR in."""
-        self.strangers.agent_asks(name, which)
-
-    @precondition(lambda self: not self.world.ca.autosign)
-    @rule(name=names)
-    def stranger_asks(self, name: str) -> None:
-        """A stranger hands a CSR in."""
-        self.strangers.ask(name)
-
-    @precondition(lambda self: self.model.asking)
-    @rule(name=names)
-    def stranger_is_signed(self, name: str) -> None:
-        """The administrator signs a stranger's CSR."""
-        self.strangers.sign(name)
-
-    # Nothing can be done against it between a look and what is then ordered by name.
-    @precondition(lambda self: self.world.ca.heals and not self.world.held)
-    @rule(name=names)
-    def stranger_takes_the_place(self, name: str) -> None:
-        """A stranger's certificate takes the place of ours."""
-        self.strangers.take_the_place(name)
-
-    @precondition(lambda self: self.model.theirs)
-    @rule(name=names)
-    def stranger_leaves(self, name: str) -> None:
-        """A stranger's certificate is removed."""
-        self.strangers.leave(name)
-
-    # Servers that renew revoke by inventory, or the one that the CA does not hold has to be healed.
-    @precondition(lambda self: self.world.ca.heals)
-    @rule(name=names)
-    def agent_renews(self, name: str) -> None:
-        """An agent renews its certificate."""
-        self.strangers.renew(name)
+    @rule(name=names, takes_place=st.booleans())
+    def stranger(self, name: str, *, takes_place: bool) -> None:
+        """A stranger hands in a CSR, is signed, leaves; or takes the place of ours."""
+        # Nothing can be done against it between a look and what is then ordered by name.
+        if takes_place and self.world.ca.heals and not self.world.held:
+            self.strangers.take_the_place(name)
+        elif name in self.model.theirs:
+            self.strangers.leave(name)
+        elif name in self.model.asking:
+            self.strangers.sign(name)
+        elif not self.world.ca.autosign:
+            self.strangers.ask(name)
 
     # What holds.
 

@@ -75,7 +75,7 @@ class Strangers:
             if old not in ca.revoked and old not in {*done, *done.values()}:
                 done[old] = sight.serial(ca.renew(name))
 
-    def forgettable(self) -> list[int]:
+    def _recent(self) -> list[int]:
         """Return the serials in the CRL that were proved revoked a short while ago."""
         watched = (each.issued for _, each in self.world.ledger.watched(WATCHED))
         recent = {issued.serial for issued in watched if issued is not None}
@@ -83,7 +83,8 @@ class Strangers:
 
     def forget(self, which: int) -> None:
         """Write an older CRL back, as another tool's clean does."""
-        found = self.forgettable()
-        lost = found[which % len(found)]
-        self.world.ca.revoked.discard(lost)
-        self.model.forgotten.add(lost)
+        found = self._recent()
+        if found:
+            lost = found[which % len(found)]
+            self.world.ca.revoked.discard(lost)
+            self.model.forgotten.add(lost)

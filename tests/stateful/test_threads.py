@@ -113,7 +113,7 @@ def _ask(ports: Ports, chance: random.Random, told: Told) -> None:
 @pytest.fixture
 def world() -> Iterator[World]:
     """A world in which nobody waits for long."""
-    made = World()
+    made = World(real_time=True)
     for name, seconds in (
         ("revoker.PAUSE", 0.02),
         ("vigil.EVERY", 0.05),

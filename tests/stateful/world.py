@@ -44,18 +44,19 @@ MANY = 12
 
 
 class Clock:
-    """The time of day of the ledger; goes on only by :meth:`advance`, but for real seconds."""
+    """The time of day of the ledger; goes on by :meth:`advance`, and a little when it is read."""
 
     def __init__(self) -> None:
-        self._ahead = timedelta()
+        self._now = datetime.now(UTC)
 
     def now(self, zone: Any = UTC) -> datetime:
         """Return the time; in the place of ``datetime.now``."""
-        return datetime.now(zone) + self._ahead
+        self.advance(0.0001)
+        return self._now.astimezone(zone)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
-        self._ahead += timedelta(seconds=seconds)
+        self._now += timedelta(seconds=seconds)
 
 
 class Prompt(Revoker):
@@ -97,12 +98,14 @@ class World:
     """Everything outside the requests.
 
     :ivar at_once: whether requests revoke by themselves; else there is a revoker.
+    :ivar real_time: whether time passes by itself.
     :ivar held: requests that were held up.
     :cvar made: how many there were so far.
     """
 
     made: ClassVar[int] = 0
     at_once: bool = False
+    real_time: bool = False
     held: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -119,7 +122,10 @@ class World:
         self._patch = pytest.MonkeyPatch()
         for name in ("revoker.PAUSE", "revoker.WINDOW", "vigil.EVERY"):
             self.pace(name, 0.0)
-        self._patch.setattr("espm.ledger.claims.datetime", self.clock)
+        if not self.real_time:
+            self._patch.setattr("espm.ledger.claims.datetime", self.clock)
+            # Nothing is due before a lease is over, or made due.
+            self.pace("intents.FIRST", LEASE / 2)
         # Whether the schema is today's takes as long to see as the rest of a start.
         self._patch.setattr("espm.ledger.opening.check", lambda _: None)
         logging.getLogger("espm").addHandler(self.bugs)
@@ -198,7 +204,7 @@ class World:
 
     def calm(self) -> None:
         """Let everything come to its end: requests, what the CA had heard, what was left."""
-        self.ca.away = False
+        self.ca.away = self.ca.loses_revocations = False
         self.ca.catch_up()
         while self.held:
             self.go_on(self.held[0])
