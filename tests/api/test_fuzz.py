@@ -1,7 +1,7 @@
 """schemathesis against a running espm: whatever a request is, the contract has the answer.
 
-``make test`` runs :data:`CASES` of them, ``make check`` a part, and with ESPM_TORTURE=1 it is
-twenty thousand.  ESPM_FUZZ_SEED takes another walk; a failure prints the seed that it had.
+``make test`` runs 2,000 cases, ``make torture`` 20,000, ``make check`` the small test only.
+ESPM_FUZZ_SEED takes another walk; a failure prints the seed that it had.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 
 from tests.api.platform import PSK
 from tests.api.process import REPOSITORY, site_with_puppet
+from tests.torture.results import FULL, Result, say, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 FUZZ = Path(__file__).with_name("fuzz")
 SEED = os.environ.get("ESPM_FUZZ_SEED", "1")
-TORTURE = bool(os.environ.get("ESPM_TORTURE"))
 
 #: How many cases a run has at least, and how many of each operation make up for that.
-CASES, EACH = (20_000, 1_150) if TORTURE else (2_000, 70)
+CASES, EACH = share(2_000, 20_000), share(70, 1_300)
+
+LONG = [pytest.mark.slow, pytest.mark.torture]
 
 
 @pytest.fixture
@@ -65,8 +67,14 @@ def fuzz(site: Site, each: int, *options: str) -> Any:
             "ESPM_FUZZ_PSK": PSK,
         },
     )
+    found = json.loads(report.read_text()) if report.exists() else {}
+    if found:
+        cases = found["test_cases"]
+        say(f"{cases['generated']} requests generated, {cases['with_failures']} with faults")
+        fault = "requests made by schemathesis, from right to absurd"
+        Result(fault, "fake CA", cases["generated"], cases["with_failures"]).keep()
     assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr[-5_000:]
-    return json.loads(report.read_text())
+    return found
 
 
 @pytest.mark.parametrize(
@@ -75,7 +83,7 @@ def fuzz(site: Site, each: int, *options: str) -> Any:
         (150, 8, "fuzzing"),
         pytest.param(
             *(CASES, EACH, "examples,coverage,fuzzing,stateful"),
-            marks=[pytest.mark.slow, pytest.mark.timeout(7200 if TORTURE else 900)],
+            marks=[*LONG, pytest.mark.timeout(7200 if FULL else 900)],
         ),
     ],
 )

@@ -25,7 +25,7 @@ from tests.hostile import spoilt
 from tests.unit.test_groups import SOUND
 from tests.unit.test_hostile_puppet import YAML
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.torture]
 
 NAME_CHARACTERS = "az09_-.A é\n\0/%"
 

@@ -37,6 +37,8 @@ from tests.unit.test_ca_adapters import NAME, certificate
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+pytestmark = pytest.mark.torture
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

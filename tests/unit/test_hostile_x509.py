@@ -20,7 +20,7 @@ from espm.errors import BackendRefused, InvalidCsr, RevocationUnproven
 from tests.hostile import pem, signed, spoilt
 
 # Serials below zero and the like are told as warnings, not errors.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.torture]
 
 NAME = "web1.example.com"
 KEY = ec.generate_private_key(ec.SECP256R1())
