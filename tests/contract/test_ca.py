@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -310,9 +312,11 @@ def test_a_lost_certificate_is_healed_and_no_other(
 def test_healing_leaves_nothing_in_the_directory(
     access: PuppetAccess, lab: Lab, names: list[Certname]
 ) -> None:
-    """Neither the certificate that was put back nor one that a killed process left."""
+    """Neither the certificate that was put back nor one that a process left which was killed."""
     signed = lab.cadir / "signed"
-    (signed / "espm-heal-ff.pem").write_text("left by somebody who was killed")
+    left = signed / "espm-heal-ff.pem"
+    left.write_text("left by somebody who was killed an hour ago")
+    os.utime(left, (time.time() - 3600,) * 2)
     ca = http_api.connect({"ca_scope": "full", "signed_dir": str(signed)}, access)
     lost = x509.parse_certificate(order(ca, names[0]))
     ca.heal(names[0], lost)
