@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ class LiveHome:
 def live_world(lab: Lab) -> Iterator[World]:
     """Make a world with a real Puppet Server; its daemon is not started."""
     with scene.scratch("torture") as root:
-        stack = Stack(lab, root / "espm")
+        # A name of its own, for the lab's CA keeps the certificate of every espm before.
+        name = f"espm-{secrets.token_hex(4)}.espm.test"
+        stack = Stack(lab, root / "espm", options=("--certname", name))
         try:
             stack.set_up()
             orders = root / "orders"
