@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -269,6 +270,14 @@ class Stack:
             message = "espm is not running"
             raise StackFailed(message)
         return self._process
+
+
+def own_name() -> tuple[str, str]:
+    """Return the option that gives an espm a name which no other has.
+
+    A lab's CA keeps the certificate of every espm that was set up beside it.
+    """
+    return "--certname", f"espm-{secrets.token_hex(4)}.espm.test"
 
 
 def _free_port() -> int:

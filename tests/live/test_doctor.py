@@ -12,7 +12,7 @@ import pytest
 
 from tests.live import scene
 from tests.live.scene import crl_serials
-from tests.live.stack import Stack
+from tests.live.stack import Stack, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +52,9 @@ def writable(lab: Lab) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def stack(lab: Lab) -> Iterator[Stack]:
     """espm beside the lab, able to heal."""
-    with scene.scratch("doctor") as root, writable(lab), Healing(lab, root / "espm") as started:
-        yield started
+    with scene.scratch("doctor") as root, writable(lab):
+        with Healing(lab, root / "espm", options=own_name()) as started:
+            yield started
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from espm import config
 from tests.live import scene
-from tests.live.stack import Stack
+from tests.live.stack import Stack, own_name
 from tests.live.user import as_user, importable, interpreter
 from tests.torture.holdings import LiveHoldings
 from tests.torture.nursery import Child, Nursery
@@ -58,9 +57,7 @@ class LiveHome:
 def live_world(lab: Lab) -> Iterator[World]:
     """Make a world with a real Puppet Server; its daemon is not started."""
     with scene.scratch("torture") as root:
-        # A name of its own, for the lab's CA keeps the certificate of every espm before.
-        name = f"espm-{secrets.token_hex(4)}.espm.test"
-        stack = Stack(lab, root / "espm", options=("--certname", name))
+        stack = Stack(lab, root / "espm", options=own_name())
         try:
             stack.set_up()
             orders = root / "orders"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 
 from espm.vigil import EVERY
 from tests.live import scene
-from tests.live.stack import Stack
+from tests.live.stack import Stack, own_name
 from tests.torture import retirement
 from tests.torture.results import Retirement, share
 
@@ -36,7 +35,7 @@ def start(lab: Lab) -> Iterator[Callable[[str], Stack]]:
         started: list[Stack] = []
 
         def starting(scope: str) -> Stack:
-            options = ("--ca-scope", scope, "--certname", f"espm-{secrets.token_hex(4)}.espm.test")
+            options = ("--ca-scope", scope, *own_name())
             started.append(Stack(lab, root / "espm", options=options))
             return started[-1].__enter__()
 
