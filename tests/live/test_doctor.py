@@ -52,9 +52,12 @@ def writable(lab: Lab) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def stack(lab: Lab) -> Iterator[Stack]:
     """espm beside the lab, able to heal."""
-    with scene.scratch("doctor") as root, writable(lab):
-        with Healing(lab, root / "espm", options=own_name()) as started:
-            yield started
+    with (
+        scene.scratch("doctor") as root,
+        writable(lab),
+        Healing(lab, root / "espm", options=own_name()) as started,
+    ):
+        yield started
 
 
 @dataclass(frozen=True)
