@@ -63,8 +63,8 @@ def prove(cases: Sequence[Case], ports: Ports, failures: Failures) -> list[Case]
     if cases:
         with noting(failures, [case.certificate for case in cases]):
             proved, missing = _split(cases, ports, failures)
-    if missing and heal([(case.certname, case.issued) for case in missing], ports):
-        with noting(failures, [case.certificate for case in missing]):
+    with noting(failures, [case.certificate for case in missing]):
+        if missing and heal([(case.certname, case.issued) for case in missing], ports):
             more, missing = _split(missing, ports, failures)
             proved += more
     for case in missing:

@@ -131,9 +131,14 @@ class Clients:
         self._begin(request)
 
     def work(self, trouble: Trouble | None = None) -> None:
-        """Let the revoker carry on one batch; nobody is told."""
+        """Let the revoker carry on one batch; only a ledger that is away can stop it."""
         revoker = self.world.revoker
-        self._begin(_request("work", lambda _: revoker.work(), trouble, lambda *_: None))
+
+        def answered(request: Request, outcome: Outcome) -> None:
+            stopped = (request.struck or "").startswith("ledger.") or request.aged
+            assert stopped or outcome.error is None, f"a batch was abandoned: {outcome.error!r}"
+
+        self._begin(_request("work", lambda _: revoker.work(), trouble, answered))
 
     def go_on(self, which: int) -> None:
         """Let one of the requests that were held up run to its end."""

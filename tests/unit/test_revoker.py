@@ -346,3 +346,17 @@ def test_the_backlog_tells_what_waits(espm: Espm, revoker: Revoker) -> None:
     assert backlog.open == {IntentKind.DELETE: 2}
     assert (backlog.waiting, backlog.last_error) == (1, "the CA is down")
     assert backlog.oldest is not None
+
+
+def test_a_ca_that_does_not_say_whether_it_heals_keeps_nothing_from_being_tried_again(
+    espm: Espm, revoker: Revoker
+) -> None:
+    """Its failure is the failure of what was to be healed, which is left, and due soon."""
+    add(espm, NAMES[0])
+    espm.ca.loses_revocations = True
+    espm.ca.fail_before["can_heal"] = BackendUnavailable("Puppet's server does not answer")
+    begun = delete(espm, NAMES[0])
+    revoker.work()
+
+    assert job(espm, begun).state is JobState.WAITING
+    assert job(espm, begun).intent.last_error == "Puppet's server does not answer"
