@@ -41,8 +41,10 @@ class Strangers:
 
     def sign(self, name: str) -> None:
         """Sign a stranger's CSR by hand, as the administrator may."""
-        if self.model.asking.pop(name, None):
-            self._theirs(name, self.world.ca.sign(Certname(name)))
+        csr = self.model.asking.pop(name, None)
+        if csr is not None:
+            # At the CA itself, which may not answer just now.
+            self._theirs(name, self.world.ca.sign_instead(name, csr))
 
     def take_the_place(self, name: str) -> None:
         """Remove our certificate from the CA, unrevoked, and sign another key.
