@@ -10,10 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from espm.carrying import AtOnce
-from espm.catalogue.environment_classes import EnvironmentClasses
-from espm.config.spec import backend
+from espm.config.spec import backend, catalogue
 from espm.ports import Ports
-from espm.puppet_http import PuppetHttp
 
 if TYPE_CHECKING:
     from espm.config import Config
@@ -61,6 +59,7 @@ def classifier(config: Config) -> Classifier:
 
 
 def class_catalogue(config: Config) -> ClassCatalogue:
-    """Return the way to learn which classes Puppet has; every backend so far asks the server."""
-    server = PuppetHttp(config.access.url, config.access)
-    return EnvironmentClasses(server, config.classes_cache)
+    """Return the way to learn which classes Puppet has; it goes with the classifier."""
+    module: Any = catalogue(config.classifier_backend)
+    found: ClassCatalogue = module.connect(config.classifier_options, config.access)
+    return found

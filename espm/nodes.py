@@ -64,11 +64,12 @@ def add_node(
     if order is not None:
         certificates.check_order(order, certname, platform)
     _settle_former_life(platform, certname, ports)
+    _refuse_classified(certname, ports)
     node, intent = ports.ledger.reserve(
         certname, platform.name, classification, request_id=request_id
     )
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
-        _refuse_known(certname, ports)
+        _refuse_certified(certname, ports)
         ports.classifier.classify(node)
         delivery = None
         if order is not None:
@@ -227,10 +228,22 @@ def _refuse_reserved(certname: Certname, ports: Ports) -> None:
         raise InvalidCertname(msg)
 
 
-def _refuse_known(certname: Certname, ports: Ports) -> None:
-    if ports.classifier.knows(certname) or ports.ca.certificate(certname) is not None:
-        msg = f"the name {certname} is taken; choose another"
-        raise CertnameTaken(msg)
+def _refuse_classified(certname: Certname, ports: Ports) -> None:
+    """Ask the ENC before the name is reserved: what is reserved is forgotten there if need be.
+
+    An ENC may keep no mark of who told it of a node, so it must not have had one before.
+    """
+    if ports.classifier.knows(certname):
+        raise _taken(certname)
+
+
+def _refuse_certified(certname: Certname, ports: Ports) -> None:
+    if ports.ca.certificate(certname) is not None:
+        raise _taken(certname)
+
+
+def _taken(certname: Certname) -> CertnameTaken:
+    return CertnameTaken(f"the name {certname} is taken; choose another")
 
 
 def _match(node: Node, if_match: Sequence[str]) -> None:

@@ -14,22 +14,31 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from espm.catalogue.parsing import catalogue
 from espm.errors import BackendRefused, EnvironmentUnknown
 from espm.names import environment_fault
+from espm.puppet_http import PuppetHttp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from espm.model import Catalogue
+    from espm.model import Catalogue, PuppetAccess
     from espm.puppet_http import Reply
 
 #: How many environments are remembered; the least recently asked one goes first.
 REMEMBERED = 32
 
 _PATH = "/puppet/v3/environment_classes"
+
+
+def connect(options: Mapping[str, Any], access: PuppetAccess) -> EnvironmentClasses:
+    """Return the catalogue of the compile server.  Nothing is asked yet.
+
+    :param options: the keys of ``[classifier]``.
+    """
+    return EnvironmentClasses(PuppetHttp(access.url, access), options["classes_cache"])
 
 
 class Http(Protocol):

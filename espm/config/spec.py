@@ -30,6 +30,9 @@ BACKENDS: dict[str, dict[str, str]] = {
     "classifier": {"builtin": "espm.classifier.builtin"},
 }
 
+#: Which module knows the classes that Puppet has, by the name of the classifier.
+CATALOGUES = {"builtin": "espm.catalogue.environment_classes"}
+
 SPEC = """
 [server]
 # Address that espm listens on; "::" for every address, IPv6 included.
@@ -135,6 +138,11 @@ class Key:
 def backend(port: str, name: str) -> ModuleType:
     """Import and return the module behind the backend *name* of *port* (``ca``, say)."""
     return import_module(BACKENDS[port][name])
+
+
+def catalogue(classifier: str) -> ModuleType:
+    """Import and return the module that knows the classes, for the backend *classifier*."""
+    return import_module(CATALOGUES[classifier])
 
 
 def backend_names() -> Iterator[tuple[str, str]]:
