@@ -1,0 +1,65 @@
+"""What tests of and with old Puppet's stand-in need: a quick CA, agents' CSRs, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.legacy.puppet_cert import Tree, legacy_puppet
+from tests.legacy.puppet_x509 import make_key, read_crl, subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def quick_puppet(directory: Path, version: str) -> Tree:
+    """Make an old Puppet with a CA and with keys of 1024 bits, in a few milliseconds."""
+    tree = legacy_puppet(directory, version)
+    tree.tell(keylength=1024)
+    tree.cert("list")
+    return tree
+
+
+def submit(
+    tree: Tree,
+    name: str,
+    *extensions: tuple[x509.ExtensionType, bool],
+    cn: str | None = None,
+    sans: Iterable[x509.GeneralName] = (),
+) -> Path:
+    """Let an agent's CSR wait at the CA and return its path.
+
+    :param cn: the subject's name, when it differs from the file's.
+    """
+    builder: Any = x509.CertificateSigningRequestBuilder(subject(name if cn is None else cn))
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical=critical)
+    if sans := list(sans):
+        builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+    path = tree.ssldir / "ca" / "requests" / f"{name}.pem"
+    path.write_bytes(builder.sign(make_key(1024), hashes.SHA256()).public_bytes(Encoding.PEM))
+    return path
+
+
+def fingerprint(path: Path, kind: str = "md5") -> str:
+    """Return the fingerprint of a certificate or a CSR, as OpenSSL writes it."""
+    pem = path.read_bytes()
+    certificate = b"REQUEST" not in pem
+    load: Any = x509.load_pem_x509_certificate if certificate else x509.load_pem_x509_csr
+    return hashlib.new(kind, load(pem).public_bytes(Encoding.DER)).digest().hex(":").upper()
+
+
+def serial(tree: Tree, name: str) -> int:
+    """Return the serial of the certificate that the CA keeps for a name."""
+    pem = (tree.ssldir / "ca" / "signed" / f"{name}.pem").read_bytes()
+    return x509.load_pem_x509_certificate(pem).serial_number
+
+
+def revoked(tree: Tree) -> list[int]:
+    """Return the serials in the CRL, in its order."""
+    return [each.serial_number for each in read_crl(tree.ssldir / "ca" / "ca_crl.pem")]
