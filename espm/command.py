@@ -13,12 +13,12 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from selectors import EVENT_READ, DefaultSelector
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from espm.errors import BackendSilent, BackendUnavailable
+from espm.model.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ LONGEST = 1024 * 1024
 #: Seconds a program has between SIGTERM and SIGKILL when it was late.
 GRACE = 1.0
 
-_Outputs: TypeAlias = "dict[IO[bytes], bytearray]"
+__all__ = ["GRACE", "LONGEST", "Output", "run"]
 
 _ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
@@ -37,17 +37,18 @@ _ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """How a program ended.
+class _Kept(bytearray):
+    """What is kept of an output stream: its first *most* bytes."""
 
-    :ivar status: its exit status; negative, the number of the signal that ended it.
-    :ivar stdout: what it wrote, up to :data:`LONGEST` bytes; likewise *stderr*.
-    """
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
 
-    status: int
-    stdout: bytes = field(repr=False)
-    stderr: bytes = field(repr=False)
+    def keep(self, data: bytes) -> None:
+        self += data[: self.most - len(self)]
+
+
+_Outputs: TypeAlias = "dict[IO[bytes], _Kept]"
 
 
 def run(
@@ -56,6 +57,7 @@ def run(
     timeout: float,
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
+    most: int = LONGEST,
 ) -> Output:
     """Run a program to its end and return how it ended, whatever its exit status.
 
@@ -63,6 +65,7 @@ def run(
     :param timeout: seconds it may take; then it is killed, and what it did is unknown.
     :param stdin: what it reads; nothing by default.
     :param env: variables to add to the few it gets.
+    :param most: how many bytes are kept of each output.
     :raises espm.errors.BackendUnavailable: it cannot be started.
     :raises espm.errors.BackendSilent: it was late.
     :raises ValueError: its path is not absolute.
@@ -74,7 +77,7 @@ def run(
         TemporaryDirectory(prefix="espm-") as home,
         _started(argv, {**_ENVIRONMENT, "HOME": home, **(env or {})}, stdin) as process,
     ):
-        stdout, stderr = _gather(process, time.monotonic() + timeout)
+        stdout, stderr = _gather(process, time.monotonic() + timeout, most)
     return Output(process.returncode, stdout, stderr)
 
 
@@ -117,11 +120,11 @@ def _input(content: bytes | None) -> Iterator[int]:
         yield file.fileno()
 
 
-def _gather(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
+def _gather(process: subprocess.Popen[bytes], deadline: float, most: int) -> tuple[bytes, bytes]:
     """Return the program's outputs when it has ended; stop it when the deadline comes first."""
     assert process.stdout is not None  # noqa: S101 -- for the type checker: both are pipes
     assert process.stderr is not None  # noqa: S101
-    outputs: _Outputs = {process.stdout: bytearray(), process.stderr: bytearray()}
+    outputs: _Outputs = {process.stdout: _Kept(most), process.stderr: _Kept(most)}
     with _pidfd(process) as ended, DefaultSelector() as selector:
         selector.register(ended, EVENT_READ)
         for stream in outputs:
@@ -155,21 +158,21 @@ def _ready(selector: DefaultSelector, deadline: float) -> set[object]:
     return {key.fileobj for key, _ in selector.select(left)} if left > 0 else set()
 
 
-def _read(stream: IO[bytes], output: bytearray) -> bool:
+def _read(stream: IO[bytes], output: _Kept) -> bool:
     """Read what there is, and return whether there can be more later."""
     try:
         data = os.read(stream.fileno(), 65536)
     except BlockingIOError:
         return True
-    output += data[: LONGEST - len(output)]
+    output.keep(data)
     return bool(data)
 
 
-def _drain(stream: IO[bytes], output: bytearray) -> None:
+def _drain(stream: IO[bytes], output: _Kept) -> None:
     """Read what the program left in the pipe; somebody may go on writing into it."""
     with suppress(BlockingIOError):
-        while len(output) < LONGEST and (data := os.read(stream.fileno(), 65536)):
-            output += data[: LONGEST - len(output)]
+        while len(output) < output.most and (data := os.read(stream.fileno(), 65536)):
+            output.keep(data)
 
 
 def _stop(

@@ -15,7 +15,7 @@ usage() {
 
 base="puppetserver puppet-agent python3-venv curl openssl"
 modules="stdlib concat ntp apache mysql"
-more="postgresql busybox fail2ban systemd python3-seccomp"
+more="postgresql busybox fail2ban systemd python3-seccomp openssh-server openssh-client"
 more_modules="apt firewall haproxy inifile mongodb postgresql rabbitmq rsync tftp vcsrepo xinetd"
 # The modules of OpenStack have hundreds of classes: what a large site looks like.
 others="aboe-chrony arioch-redis camptocamp-postfix camptocamp-systemd rodjek-logrotate
@@ -77,7 +77,7 @@ fi
 
 # Which services a new package must not leave enabled: those that are not here now.
 new_services=""
-for name in puppetserver puppet postgresql fail2ban; do
+for name in puppetserver puppet postgresql fail2ban ssh; do
     [ -e "/lib/systemd/system/$name.service" ] || new_services="$new_services $name"
 done
 

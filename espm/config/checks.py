@@ -27,6 +27,7 @@ MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})", re.ASCII)
+_SSH = re.compile(r"ssh://[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]{1,5})?")
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _POSTGRESQL = re.compile(r"postgresql\+psycopg://[^\s]+", re.ASCII)
 
@@ -41,6 +42,15 @@ def address(value: Any) -> str:
             return text
     msg = f'"{text}" is neither an IP address nor a host name'
     raise ValidateError(msg)
+
+
+def host(value: Any) -> str:
+    """Return *value*, ``local`` or ``ssh://user@host[:port]``."""
+    text = _text(value)
+    if text != "local" and not _SSH.fullmatch(text):
+        msg = f'"{text}" is neither local nor of the form ssh://user@host or ssh://user@host:22'
+        raise ValidateError(msg)
+    return text
 
 
 def path(value: Any) -> str:
@@ -199,6 +209,7 @@ def _network(item: str) -> str:
 #: The checks by the names that a specification calls them by.
 CHECKS: dict[str, Callable[..., Any]] = {
     "address": address,
+    "host": host,
     "path": path,
     "key": key,
     "optional_path": optional(path),
