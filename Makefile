@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
+# What needs no server but espm's own, and little time: it can run side by side.
+FAST := not live and not postgresql and not slow
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -18,7 +21,8 @@ demo: prerequisites $(READY) ## the life of a node, for real: Puppet Server, esp
 
 .PHONY: test
 test: prerequisites lint ## all tests, live ones included
-	ESPM_TESTS_COMPLETE=1 $(PYTEST)
+	$(PYTEST) -m "$(FAST)" -q -n auto
+	ESPM_TESTS_COMPLETE=1 $(PYTEST) -m "not ($(FAST))"
 
 .PHONY: torture
 torture: prerequisites lint ## every fault at its full count, for hours; writes docs/reliability.md
@@ -29,7 +33,7 @@ torture: prerequisites lint ## every fault at its full count, for hours; writes 
 
 .PHONY: check
 check: lint ## the fast part: format, lint, types, import contracts, unit and API tests
-	$(PYTEST) -m "not live and not postgresql and not slow" -q -n auto
+	$(PYTEST) -m "$(FAST)" -q -n auto --hypothesis-profile=quick
 
 .PHONY: lint
 lint: $(READY)

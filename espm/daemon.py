@@ -75,20 +75,12 @@ class Daemon:
         self._ports = ports
         self._keyring = Keyring(config.platforms)
         self._reload_wanted = threading.Event()
-        limits = ServerLimits(
-            threads=config.server.threads,
-            connections=config.server.connections,
-            strangers_per_peer=config.server.strangers_per_peer,
-        )
+        limits = _limits(config)
         self._readiness = Readiness(ports, confirm=lock.confirm)
-        backends = {
-            "ca": _backend("ca", config.ca_backend),
-            "classifier": _backend("classifier", config.classifier_backend),
-        }
         exposition = Exposition(
             self._readiness, self._keyring.failures.counts, lambda: self._server.peers.open
         )
-        handlers = Handlers(ports, self._readiness, backends, exposition)
+        handlers = Handlers(ports, self._readiness, _backends(config), exposition)
         self._loopback = Loopback(handlers)
         gate = Gate(max(1, limits.threads // 4))
         application = Application(handlers, self._keyring, gate, limits.body_bytes)
@@ -161,5 +153,15 @@ class Daemon:
             logger.warning("not everything could be looked at: %s", error)
 
 
-def _backend(port: str, name: str) -> Backend:
-    return Backend(name, backend(port, name).CAN)
+def _limits(config: Config) -> ServerLimits:
+    return ServerLimits(
+        threads=config.server.threads,
+        connections=config.server.connections,
+        strangers_per_peer=config.server.strangers_per_peer,
+    )
+
+
+def _backends(config: Config) -> dict[str, Backend]:
+    """Return what each chosen backend can do, for GET /v1/whoami."""
+    chosen = {"ca": config.ca_backend, "classifier": config.classifier_backend}
+    return {port: Backend(name, backend(port, name).CAN) for port, name in chosen.items()}

@@ -21,7 +21,7 @@ from espm.model import CertificateState
 from espm.proving import heal, revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from espm.model import Certname, Issued
     from espm.ports import Ports
@@ -41,6 +41,7 @@ class Vigil:
 
     def __init__(self) -> None:
         self._next = time.monotonic()
+        self._lost: frozenset[int] = frozenset()
 
     def look(self, ports: Ports) -> None:
         """Look at what is watched, if it is time; never raises what the CA does.
@@ -51,15 +52,20 @@ class Vigil:
             return
         watched = ports.ledger.watched(WATCHED)
         try:
-            look_again(watched, replace(ports, ca=FailFast(ports.ca)))
+            asking = replace(ports, ca=FailFast(ports.ca))
+            self._lost = look_again(watched, asking, known=self._lost)
         except BackendError as error:
             log.warning("could not look again at what was revoked: %s", causes(error))
         self._next = time.monotonic() + EVERY
 
 
-def look_again(watched: Sequence[Named], ports: Ports) -> None:
+def look_again(
+    watched: Sequence[Named], ports: Ports, *, known: Collection[int] = ()
+) -> frozenset[int]:
     """Put right what is not any more, or not yet, as the ledger says it is.
 
+    :param known: serials that were lost at the last look, and are not to be counted once more.
+    :returns: the serials that are lost, and could not be healed.
     :raises espm.errors.BackendError: the CA can't be asked.
     """
     over = {CertificateState.REVOKED, CertificateState.VOID}
@@ -74,19 +80,20 @@ def look_again(watched: Sequence[Named], ports: Ports) -> None:
         for certname, certificate in watched
         if certificate.state is CertificateState.REVOKED and certificate.issued is not None
     ]
-    restore(revoked, ports)
+    return frozenset(issued.serial for _, issued in restore(revoked, ports, known=known))
 
 
 def restore(
-    revoked: Sequence[tuple[Certname, Issued]], ports: Ports
+    revoked: Sequence[tuple[Certname, Issued]], ports: Ports, *, known: Collection[int] = ()
 ) -> list[tuple[Certname, Issued]]:
     """Heal those of *revoked* that the CRL has lost; return which are lost still.
 
+    :param known: serials of which it was counted before that they are lost.
     :raises espm.errors.BackendError: the CRL can't be had.
     """
     lost = missing(revoked, ports)
     if lost:
-        metrics.LOST.inc(len(lost))
+        metrics.LOST.inc(sum(issued.serial not in known for _, issued in lost))
         log.error("the CRL has lost %d revocations that it had shown", len(lost))
         if heal(lost, ports):
             lost = missing(lost, ports)

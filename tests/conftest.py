@@ -22,6 +22,7 @@ ESPM = "espm.test"
 
 # Nothing here is about how long one example takes, and a busy machine makes some late.
 hypothesis.settings.register_profile("espm", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("torture", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("torture" if os.environ.get("ESPM_TORTURE") else "espm")
 

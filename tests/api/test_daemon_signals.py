@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.fake_puppet import FakePuppet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, FakePuppet]]:

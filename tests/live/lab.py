@@ -139,7 +139,9 @@ class Lab(Administrator):
     def _spawn(self) -> None:
         self._restarts.write_text("0")
         # Whatever ends us, a pytest that is killed included, ends Puppet Server too.
-        argv = ["/usr/bin/setpriv", "--pdeathsig", "TERM", "/usr/bin/java", *JVM]
+        argv = ["/usr/bin/setpriv", "--pdeathsig", "TERM"]
+        # Programs started by nohup ignore SIGHUP, which is how Puppet Server is told to reload.
+        argv += ["/usr/bin/env", "--default-signal=HUP", "/usr/bin/java", *JVM]
         argv += ["-Djruby.lib=/usr/share/jruby/lib"]
         argv += [f"-Djava.io.tmpdir={self.root}/tmp", "-jar", JAR]
         argv += ["--config", f"{self.root}/conf.d", "--bootstrap-config", f"{self.root}/services.d"]

@@ -22,7 +22,7 @@ from espm.model import Certname, Classification, IntentKind
 from tests.configsamples import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[2]
 CHANGES = 40
@@ -186,11 +186,27 @@ def test_an_export_of_what_is_new(
         assert rows[0]["previous"] == hash_of(desk, after)
 
 
-def test_a_reader_that_goes_away(desk: Desk) -> None:
-    """As ``| head -1`` does: no traceback, no word, and an exit code that is not 0."""
+def broken_pipe() -> int:
+    """Return a pipe that nobody reads, as behind ``| head -1``."""
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "wb") as out:
+    return writing
+
+
+def full_disk() -> int:
+    """Return a file that takes nothing."""
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [(broken_pipe, ""), (full_disk, "espm: No space left on device\n")],
+)
+def test_what_cannot_be_written_ends_without_traceback(
+    desk: Desk, target: Callable[[], int], said: str
+) -> None:
+    """A reader that goes away needs no word, a full disk one line; the exit code is not 0."""
+    with os.fdopen(target(), "wb") as out:
         done = subprocess.run(
             desk.argv("export"),
             stdout=out,
@@ -200,22 +216,7 @@ def test_a_reader_that_goes_away(desk: Desk) -> None:
             check=False,
         )
 
-    assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_a_disk_that_is_full(desk: Desk) -> None:
-    """One line says so, and the exit code is not 0."""
-    with Path("/dev/full").open("wb") as out:
-        done = subprocess.run(
-            desk.argv("export"),
-            stdout=out,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            check=False,
-        )
-
-    assert (done.returncode, done.stderr) == (1, "espm: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_a_terminal_sees_how_far_it_is(desk: Desk) -> None:

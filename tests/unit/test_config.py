@@ -496,9 +496,7 @@ LINES = st.one_of(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(LINES, max_size=12))
 def test_arbitrary_text_is_a_config_error_and_nothing_else(
     tmp_path: Path, lines: list[str]
@@ -531,9 +529,7 @@ VALUES = st.tuples(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(change=VALUES)
 def test_arbitrary_values_never_raise_anything_else(
     tmp_path: Path, change: tuple[tuple[str, str], str]

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, NameOID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from espm import x509
@@ -275,7 +275,6 @@ def test_line_ends_of_windows_and_blank_lines_around_are_fine() -> None:
     assert (check(pem), x509.csr_der_sha256(pem)) == (check(odd), x509.csr_der_sha256(odd))
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_nothing_but_invalidcsr_comes_of_a_damaged_csr(data: st.DataObject) -> None:
     """Whatever a stranger sends, espm says that it is no valid CSR, and nothing else happens."""

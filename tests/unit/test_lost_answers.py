@@ -13,28 +13,14 @@ from espm.certificates import Order
 from espm.errors import BackendSilent, BackendUnavailable, CertificateExists
 from espm.model import Certname, Classification, IntentKind, Job, NodeState
 from espm.revoker import Revoker
-from tests.api.platform import PLATFORMS, Door, Espm, running
+from tests.alone import CLOUD, NAME, add, espm_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-CLOUD = PLATFORMS[0]
-NAME = Certname("web-1.example.com")
+    from tests.api.platform import Espm
 
-
-@pytest.fixture
-def espm(tmp_path: Path) -> Iterator[Espm]:
-    """An espm that carries on at once."""
-    with running(tmp_path, Door("", "")) as started:
-        yield started
-
-
-def add(espm: Espm, order: Order | None = None) -> bytes:
-    """Add a node and return its certificate."""
-    wanted = order or Order()
-    nodes.add_node(CLOUD, NAME, Classification(), espm.ports, order=wanted, request_id="r")
-    return espm.ca.issued[NAME]
+espm = pytest.fixture(espm_alone)
 
 
 def issue(espm: Espm, order: Order) -> bytes:

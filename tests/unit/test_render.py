@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from espm.classifier import render
@@ -157,7 +157,6 @@ def test_every_reader_sees_what_was_meant(value: Any, psych: Callable[[str], Any
     assert plain(expected(value)) == psych(text)
 
 
-@settings(max_examples=150, deadline=None)
 @given(value=values)
 def test_any_value_survives(value: Any, psych: Callable[[str], Any]) -> None:
     """Whatever JSON can say, Puppet reads."""

@@ -7,33 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from espm import nodes, vigil, x509
-from espm.certificates import Order
+from espm import metrics, nodes, vigil, x509
 from espm.errors import BackendSilent, BackendUnavailable
-from espm.model import CertificateState, Certname, Classification
-from tests.api.platform import PLATFORMS, Door, Espm, running
+from espm.model import CertificateState, Certname
+from tests.alone import CLOUD, NAME, add, espm_alone
 from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.api.platform import Espm
 
-CLOUD = PLATFORMS[0]
-NAME = Certname("web-1.example.com")
-
-
-@pytest.fixture
-def espm(tmp_path: Path) -> Iterator[Espm]:
-    """An espm that carries on at once."""
-    with running(tmp_path, Door("", "")) as started:
-        yield started
-
-
-def add(espm: Espm, order: Order | None = None) -> bytes:
-    """Add a node and return its certificate."""
-    wanted = order or Order()
-    nodes.add_node(CLOUD, NAME, Classification(), espm.ports, order=wanted, request_id="r")
-    return espm.ca.issued[NAME]
+espm = pytest.fixture(espm_alone)
 
 
 def look(espm: Espm) -> None:
@@ -142,3 +125,22 @@ def test_a_look_that_fails_is_repeated_later(espm: Espm, caplog: pytest.LogCaptu
 
     assert "could not look again" in caplog.text
     assert x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
+
+
+def test_what_stays_lost_is_counted_once(espm: Espm) -> None:
+    """One loss is one loss, however often it is looked at; a second loss is another."""
+    pem = add(espm)
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    lose(espm, pem)
+    before = metrics.LOST._value.get()
+    watched, known = espm.ledger.watched(60), frozenset[int]()
+    for _ in range(3):
+        known = vigil.look_again(watched, espm.ports, known=known)
+    once = metrics.LOST._value.get() - before
+    espm.ca.heals = True
+    known = vigil.look_again(watched, espm.ports, known=known)
+    lose(espm, pem)
+    vigil.look_again(watched, espm.ports, known=known)
+
+    assert once == 1
+    assert metrics.LOST._value.get() - before == 2
