@@ -70,7 +70,12 @@ def _set_up(args: argparse.Namespace) -> Report:
     with undoing() as undo:
         missing = install.carry_out(plan, args, undo)
         report = Report(
-            plan, missing, _version(plan), will_apply=args.apply, user=_user(args, plan)
+            plan,
+            missing,
+            _version(plan),
+            will_apply=args.apply,
+            name=install.owner(args, plan).name,
+            user=_user(args, plan),
         )
         if not args.json:
             print(as_text(report), flush=True)  # noqa: T201

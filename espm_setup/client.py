@@ -64,6 +64,16 @@ class Signer:
         return run(self.command(certname), timeout=120).status == 0
 
 
+class CertSigner(Signer):
+    """The native command up to Puppet 5; its ``program`` is ``puppet``."""
+
+    def command(self, certname: str) -> list[str]:
+        """Return the words of the command that signs *certname*."""
+        words = [self.program or "puppet", "cert", "sign", "--color=false"]
+        confdir = ["--confdir", str(self.config.parent)] if self.config else []
+        return [*words, *confdir, "--", certname]
+
+
 def obtain(ca_url: str, ca_file: Path, certname: Certname, key: Key, signer: Signer) -> bytes:
     """Return the certificate (PEM) of *certname* for *key*, having it signed if we may.
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from espm_setup.errors import InTheWay, NotPermitted, SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 #: Beside a file of Puppet's that we changed: the file as it was before the first change.
@@ -132,6 +132,14 @@ def make_directory(path: Path, rights: tuple[int, int, int]) -> None:
     """Make a new directory; its parent exists."""
     path.mkdir(mode=0o700)
     give_directory(path, rights)
+
+
+def make_with_parents(path: Path, rights: tuple[int, int, int], undo: Callable[..., None]) -> None:
+    """Make the directory *path* and those above it that are missing, noting how to undo it."""
+    if not path.exists():
+        make_with_parents(path.parent, rights, undo)
+        make_directory(path, rights)
+        undo(path.rmdir)
 
 
 def give_directory(path: Path, rights: tuple[int, int, int]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from espm import x509
 from espm.classifier import directory as enc_directory
-from espm_setup import as_owner, client, files, ledger
+from espm_setup import as_owner, client, files, ledger, tools
 from espm_setup import plan as plans
 from espm_setup.errors import NotPermitted
 from espm_setup.layout import Layout
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 def discover(args: argparse.Namespace) -> Puppet | None:
     """Return the Puppet that *args* point at, or that of this machine."""
-    return find(program("puppet", args.puppet), args.confdir, args.server_confdir)
+    named = program("puppet", args.puppet)
+    return find(named, args.confdir, args.server_confdir, args.stack.section)
 
 
 def prepare(args: argparse.Namespace) -> Plan:
@@ -37,16 +38,22 @@ def prepare(args: argparse.Namespace) -> Plan:
     :raises espm_setup.errors.SetupError: something is; nothing was changed.
     """
     layout = Layout.of(args)
-    layout.check(create=args.create)
-    return plans.make(args, layout, discover(args))
+    layout.check(create=args.create, enc=args.stack.server)
+    plan = plans.make(args, layout, discover(args) if args.stack.server else None)
+    if plan.tools:
+        tools.check(plan.tools, plan.layout.certificates)
+    return plan
 
 
 def owner(args: argparse.Namespace, plan: Plan) -> files.Owner:
     """Return who is to run espm: the one named, else Puppet Server's user, else who runs this.
 
+    Where no file of espm's is Puppet's to read, it is a user of espm's own.
+
     :raises espm_setup.errors.SetupError: there is no such user, or only root may choose one.
     """
-    return files.owner(args.user or _puppet_user(plan.puppet))
+    own = "espm" if plan.hooks is None and os.geteuid() == 0 else None
+    return files.owner(args.user or _puppet_user(plan.puppet) or own)
 
 
 def carry_out(plan: Plan, args: argparse.Namespace, undo: Undo) -> str:
@@ -55,15 +62,20 @@ def carry_out(plan: Plan, args: argparse.Namespace, undo: Undo) -> str:
     :returns: what is missing before espm's own certificate is there; empty when it is.
     """
     own = owner(args, plan)
-    _directories(plan.layout, own, undo)
+    _directories(plan, own, undo)
     _files(plan, args, own, undo)
-    _enc(plan, own, undo)
+    if plan.tools:
+        tools.place(plan.tools, plan.layout.certificates, own, undo)
+    if plan.hooks:
+        _enc(plan, own, undo)
     _ledger(plan, own, undo)
-    return fetch(plan, own, args, undo)
+    return fetch(plan, own, args, undo) if plan.hooks else ""
 
 
 def fetch(plan: Plan, owner: files.Owner, args: argparse.Namespace, undo: Undo) -> str:
     """Get espm's own certificate; return why it is not there yet, or nothing."""
+    if plan.hooks is None or plan.client_key is None:
+        return ""
     if plan.ca_url is None:
         return (
             f"When [puppet] url in {plan.layout.ini} is filled in: espm_setup --fetch-certificate"
@@ -88,6 +100,8 @@ def signer_of(args: argparse.Namespace, puppet: Puppet | None) -> client.Signer:
     """Return the native command that signs, as *args* name it and *puppet* needs it."""
     config = puppet.config if puppet and args.confdir else None
     user = puppet.settings["user"] if puppet else "puppet"
+    if args.stack.tools:
+        return client.CertSigner(program("puppet", args.puppet), config, user)
     return client.Signer(program("puppetserver", args.puppetserver), config, user)
 
 
@@ -101,30 +115,24 @@ def _puppet_user(puppet: Puppet | None) -> str | None:
         return None
 
 
-def _directories(layout: Layout, owner: files.Owner, undo: Undo) -> None:
+def _directories(plan: Plan, owner: files.Owner, undo: Undo) -> None:
+    layout = plan.layout
     public = (*owner.public[:2], 0o755)
-    for path in (layout.directory, layout.certificates):
-        _make_with_parents(path, public, undo)
-    _make_with_parents(layout.enc.parent, public, undo)
-    if layout.ledger:
-        _make_with_parents(layout.ledger.parent.parent, public, undo)
-
-
-def _make_with_parents(path: Path, rights: tuple[int, int, int], undo: Undo) -> None:
-    if not path.exists():
-        _make_with_parents(path.parent, rights, undo)
-        files.make_directory(path, rights)
-        undo(path.rmdir)
+    enc = [layout.enc.parent] if plan.hooks else []
+    ledger_parent = [layout.ledger.parent.parent] if layout.ledger else []
+    for path in (layout.directory, layout.certificates, *enc, *ledger_parent):
+        files.make_with_parents(path, public, undo)
 
 
 def _files(plan: Plan, args: argparse.Namespace, owner: files.Owner, undo: Undo) -> None:
     layout = plan.layout
     _create(layout.server_key, x509.key_pem(plan.server_key), owner.secret, undo)
-    _create(layout.client_key, x509.key_pem(plan.client_key), owner.secret, undo)
+    if plan.client_key:
+        _create(layout.client_key, x509.key_pem(plan.client_key), owner.secret, undo)
     _create(layout.server_certificate, plan.certificate, owner.public, undo)
     if plan.ca_file:
         _create(layout.ca_file, plan.ca_file.read_bytes(), owner.public, undo)
-    if not layout.groups.exists():
+    if plan.hooks and not layout.groups.exists():
         _create(layout.groups, plans.GROUPS.encode(), owner.public, undo)
     _create(layout.ini, plans.ini(plan, args, owner).encode(), owner.secret, undo)
 

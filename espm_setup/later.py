@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from espm import x509
 from espm.model import PuppetAccess
-from espm_setup import as_owner, client, files, hooks, hookup, install, ledger
+from espm_setup import as_owner, client, files, helper, hooks, hookup, install, ledger, stack
 from espm_setup.errors import SetupError
 from espm_setup.layout import Layout
 from espm_setup.prove import Prover
@@ -25,6 +25,12 @@ def apply(args: argparse.Namespace) -> list[str]:
 
     :raises espm_setup.errors.SetupError: it failed; Puppet's files are as they were.
     """
+    args.stack = stack.installed(hooks.read(Layout.of(args).ini))
+    done = helper.apply(args) if args.stack.tools else []
+    return [*done, *(_connect(args) if args.stack.server else [])]
+
+
+def _connect(args: argparse.Namespace) -> list[str]:
     puppet = _puppet(args)
     own = hooks.installed(Layout.of(args).ini, args, puppet)
     done = hookup.apply(own, _server(args, puppet), _prover(args, own).connected)
@@ -38,6 +44,12 @@ def unapply(args: argparse.Namespace) -> list[str]:
 
     :raises espm_setup.errors.SetupError: it failed; Puppet's files are as they were.
     """
+    args.stack = stack.installed(hooks.read(Layout.of(args).ini))
+    done = helper.unapply(args) if args.stack.tools else []
+    return [*done, *(_disconnect(args) if args.stack.server else [])]
+
+
+def _disconnect(args: argparse.Namespace) -> list[str]:
     puppet = _puppet(args)
     own = hooks.installed(Layout.of(args).ini, args, puppet)
     return hookup.unapply(_server(args, puppet), _prover(args, own).disconnected)
@@ -49,7 +61,10 @@ def fetch(args: argparse.Namespace) -> list[str]:
     :raises espm_setup.errors.SetupError: it is not signed yet, or cannot be had.
     """
     ini = Layout.of(args).ini
+    args.stack = stack.installed(hooks.read(ini))
     config = hooks.read(ini).get("puppet", {})
+    if not args.stack.server:
+        return ["espm needs no certificate at Puppet as it is configured; nothing was done."]
     certificate = _path(config, "certificate")
     if certificate.exists():
         return [f"espm's own certificate is there already: {certificate}"]
@@ -113,7 +128,7 @@ def _usual_reload(args: argparse.Namespace) -> list[str]:
 
 def _prover(args: argparse.Namespace, own: Hooks) -> Prover:
     puppet = program("puppet", args.puppet) or "/usr/bin/puppet"
-    return Prover(own, _access(args), puppet, args.confdir)
+    return Prover(own, _access(args), puppet, args.confdir, args.stack.section)
 
 
 def _access(args: argparse.Namespace) -> PuppetAccess | None:

@@ -84,10 +84,11 @@ class Layout:
         """The SQLite file of the ledger, if it is one."""
         return file_of(self.ledger_url)
 
-    def check(self, *, create: bool) -> None:
+    def check(self, *, create: bool, enc: bool = True) -> None:
         """Return when a first setup would overwrite nothing and miss nothing.
 
         :param create: whether missing directories will be made.
+        :param enc: whether the ENC's directory will be.
         :raises espm_setup.errors.InTheWay: otherwise; it names all files.
         """
         files = [
@@ -96,7 +97,7 @@ class Layout:
         ]
         if found := [path for path in files if path.exists() or path.is_symlink()]:
             raise InTheWay(in_the_way(found))
-        if self.enc.exists() and not _is_enc(self.enc):
+        if enc and self.enc.exists() and not _is_enc(self.enc):
             msg = f"{self.enc} exists and is not espm's; choose another with --enc-directory"
             raise InTheWay(msg)
         wanted = dict.fromkeys((self.directory, self.certificates))

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm import __version__
+from espm_setup import options_old
+from espm_setup.stack import STACKS, named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +57,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.ca_scope == "full" and args.ca != "http_api":
         result.error("--ca-scope full goes with --ca http_api only")
     args.grace = timedelta(hours=24) if args.grace is None else args.grace
+    args.stack = STACKS.get((args.ca, args.classifier))
+    if args.stack is None:
+        result.error(f"--classifier {args.classifier} does not go with --ca {args.ca}")
+    args.key_type = args.key_type or args.stack.key_type
+    options_old.check(result, args)
     return args
 
 
@@ -71,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _places(result)
     _server(result)
     _puppet(result)
+    options_old.add(result)
     _jobs(result)
     _platforms(result)
     result.add_argument("--json", action="store_true", help="print one JSON object instead of text")
@@ -87,7 +95,7 @@ def _places(target: argparse.ArgumentParser) -> None:
         help="where certificates and keys go (default: %(default)s)")  # fmt: skip
     add("--create", action="store_true", help="make these two directories when they are missing")
     add("--user", help="who will run espm and owns its secrets (default: Puppet Server's user "
-        "when root runs this, else whoever runs it)")  # fmt: skip
+        "when root runs this, espm with --classifier dashboard, else whoever runs it)")  # fmt: skip
     add("--ledger", metavar="URL", help="database URL without a password; default: SQLite, var/"
         "ledger.db beside a directory of -d named etc, else in it")  # fmt: skip
     add("--enc-directory", type=_path, metavar="DIRECTORY",
@@ -104,8 +112,8 @@ def _server(target: argparse.ArgumentParser) -> None:
     add("--name", help="host name in the certificate (default: this host's)")
     add("--san", action="append", default=[], metavar="NAME_OR_ADDRESS",
         help="a further name or address for the certificate; repeat it for more")  # fmt: skip
-    add("--key-type", choices=("ec", "rsa"), default="ec",
-        help="type of the keys that are made (default: %(default)s)")  # fmt: skip
+    add("--key-type", choices=("ec", "rsa"),
+        help="type of the keys that are made (default: ec; rsa with --ca puppet_cert)")  # fmt: skip
     add("--days", type=_days, default=3650,
         help="how long the certificate is valid (default: %(default)s)")  # fmt: skip
     add("--platform", type=_platform, default="default", metavar="NAME",
@@ -125,14 +133,15 @@ def _puppet(target: argparse.ArgumentParser) -> None:
     option("--ca-url", type=_url, metavar="URL", help="the CA server, if it is another one")
     option("--ca-file", type=_path, metavar="FILE", help="the CA certificates of Puppet")
     option("--certname", help="espm's own certname (default: espm. and the server's certname)")
-    option("--ca", choices=("http_api", "puppetserver_ca"), default="http_api",
-           help="how espm signs and revokes: over HTTPS, or by the program puppetserver "
-           "(default: %(default)s)")  # fmt: skip
+    option("--ca", choices=named(0), default="http_api",
+           help="how espm signs and revokes: over HTTPS, by the program puppetserver, or, up to "
+           "Puppet 5, by puppet cert (default: %(default)s)")  # fmt: skip
     option("--ca-scope", choices=("prefix", "full"), default="prefix",
            help="what espm may do at the CA over HTTPS: certificates name by name, or also clean "
            "many at once, on the CA's own host (default: %(default)s)")  # fmt: skip
-    option("--classifier", choices=("builtin",), default="builtin",
-           help="how espm tells Puppet what a node is (default: %(default)s)")  # fmt: skip
+    option("--classifier", choices=named(1), default="builtin",
+           help="how espm tells Puppet what a node is: by documents of its own, or by the "
+           "dashboard of Puppet up to 3 (default: %(default)s)")  # fmt: skip
     option("--reload", type=shlex.split, metavar="COMMAND",
            help="reloads Puppet Server (default: systemctl reload puppetserver, or puppetserver "
            "reload without systemd)")  # fmt: skip
@@ -146,7 +155,8 @@ def _jobs(target: argparse.ArgumentParser) -> None:
     ).add_mutually_exclusive_group()
     add = group.add_argument
     add("--apply", action="store_true", help="also change puppet.conf and auth.conf as needed and "
-        "reload Puppet Server; does only that when the configuration exists already")  # fmt: skip
+        "reload Puppet Server, and let sudo run the helper of --ca puppet_cert; does only that "
+        "when the configuration exists already")  # fmt: skip
     add("--unapply", action="store_true", help="take the changes of --apply back")
     add("--fetch-certificate", action="store_true",
         help="get espm's own certificate once the administrator has signed it")  # fmt: skip

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from espm import x509
-from espm_setup import hooks, keys, puppet, template
+from espm_setup import hooks, keys, puppet, template, tools
 from espm_setup.hostnames import names_and_addresses
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from pathlib import Path
 
     from espm.x509 import Key
     from espm_setup.files import Owner
     from espm_setup.layout import Layout
     from espm_setup.puppet import Puppet
+    from espm_setup.tools import Tools
 
 GROUPS = """\
 # The node groups that platforms may put nodes into. This file is yours: espm only reads it, at
@@ -39,21 +41,25 @@ class Plan:
     """The first run's decisions.
 
     :ivar psk: the preshared key, 288 random bits; only its hash is ever written.
-    :ivar hooks: what is to be changed in Puppet's files.
+    :ivar hooks: what is to be changed in Puppet's files; None where nothing is.
     :ivar puppetserver: the native program, if it is on this machine.
     :ivar ca_url: where the CA is, if that is known.
     :ivar ca_file: the CA certificates that are there already.
+    :ivar section: of puppet.conf, where the ENC is to be named.
+    :ivar tools: the helper for old programs, where they are to be run.
     """
 
     layout: Layout
     puppet: Puppet | None
-    hooks: hooks.Hooks
+    hooks: hooks.Hooks | None
     puppetserver: str | None
     url: str | None
     ca_url: str | None
     ca_file: Path | None
+    section: str
+    tools: Tools | None
     psk: str = field(repr=False)
-    client_key: Key = field(repr=False)
+    client_key: Key | None = field(repr=False)
     server_key: Key = field(repr=False)
     certificate: bytes
 
@@ -69,13 +75,15 @@ def make(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> Plan
     return Plan(
         layout=layout,
         puppet=found,
-        hooks=_hooks(args, layout, found),
+        hooks=_hooks(args, layout, found) if args.stack.server else None,
         puppetserver=puppet.program("puppetserver", args.puppetserver),
         url=url,
         ca_url=args.ca_url or args.puppet_url or (found.ca_url if found else None),
         ca_file=args.ca_file or (found.ca_file if found else None),
+        section=args.stack.section,
+        tools=tools.make(args) if args.stack.tools else None,
         psk=keys.new_psk(),
-        client_key=x509.new_key(args.key_type),
+        client_key=x509.new_key(args.key_type) if args.stack.server else None,
         server_key=server_key,
         certificate=x509.self_signed(server_key, names, addresses, days=args.days),
     )
@@ -90,20 +98,21 @@ def ini(plan: Plan, args: argparse.Namespace, owner: Owner) -> str:
             "port": args.port,
             "certificate": layout.server_certificate,
             "private_key": layout.server_key,
+            **({"threads": args.stack.threads} if args.stack.threads else {}),
         },
         "platforms": {},
         f"[{args.platform}]": {"psk_sha256": [keys.digest(plan.psk)]},
         "ledger": {"url": layout.ledger_url},
         "puppet": _puppet_section(plan),
         "ca": _ca_section(plan, args, owner),
+        args.ca: _SECTIONS[args.ca](plan, args),
+        "classifier": {"backend": args.classifier},
+        args.classifier: _SECTIONS[args.classifier](plan, args),
     }
-    if args.ca_scope == "full":
-        sections["http_api"] = {"ca_scope": args.ca_scope}
-    if args.ca == "puppetserver_ca":
-        sections["puppetserver_ca"] = _command_section(plan)
-    sections["classifier"] = {"backend": args.classifier}
-    sections["builtin"] = _builtin_section(plan)
-    return template.render(sections)
+    # A section of a backend that says nothing is left out.
+    return template.render(
+        {name: keys for name, keys in sections.items() if keys or name == "platforms"}
+    )
 
 
 def _hooks(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> hooks.Hooks:
@@ -118,6 +127,9 @@ def _hooks(args: argparse.Namespace, layout: Layout, found: Puppet | None) -> ho
 
 def _puppet_section(plan: Plan) -> dict[str, object]:
     layout = plan.layout
+    more = plan.tools.puppet.names if plan.tools else ()
+    if plan.hooks is None:
+        return {"reserved": list(more)}
     servers = plan.puppet.infrastructure if plan.puppet else ()
     own = (plan.puppet.settings["certname"],) if plan.puppet else ()
     different = plan.ca_url if plan.ca_url != plan.url else None
@@ -128,12 +140,14 @@ def _puppet_section(plan: Plan) -> dict[str, object]:
         "private_key": layout.client_key,
         "ca_file": layout.ca_file,
         **({"confdir": plan.puppet.config.parent} if plan.puppet else {}),
-        "reserved": list(dict.fromkeys([plan.hooks.certname, *own, *servers])),
+        "reserved": list(dict.fromkeys([plan.hooks.certname, *own, *servers, *more])),
     }
 
 
 def _ca_section(plan: Plan, args: argparse.Namespace, owner: Owner) -> dict[str, object]:
     section: dict[str, object] = {"backend": args.ca, "key_type": args.key_type}
+    if args.stack.tools:
+        return section
     ca_conf = plan.puppet.conf_d / "ca.conf" if plan.puppet and plan.puppet.conf_d else None
     # A packaged conf.d may be closed to all but Puppet Server's user.
     if ca_conf and ca_conf.is_file() and owner.reads(ca_conf):
@@ -145,15 +159,38 @@ def _ca_section(plan: Plan, args: argparse.Namespace, owner: Owner) -> dict[str,
     return section
 
 
-def _command_section(plan: Plan) -> dict[str, object]:
+def _http_api(_plan: Plan, args: argparse.Namespace) -> dict[str, object]:
+    return {"ca_scope": args.ca_scope} if args.ca_scope == "full" else {}
+
+
+def _puppetserver_ca(plan: Plan, _args: argparse.Namespace) -> dict[str, object]:
     config = plan.puppet.config if plan.puppet else None
     return {"program": plan.puppetserver, "config": config}
 
 
-def _builtin_section(plan: Plan) -> dict[str, object]:
+def _puppet_cert(plan: Plan, args: argparse.Namespace) -> dict[str, object]:
+    native = {"native_generate": "yes"} if args.native_generate else {}
+    return {**_dashboard(plan, args), **native}
+
+
+def _dashboard(plan: Plan, _args: argparse.Namespace) -> dict[str, object]:
+    return dict(plan.tools.section(plan.layout.certificates)) if plan.tools else {}
+
+
+def _builtin(plan: Plan, _args: argparse.Namespace) -> dict[str, object]:
     return {
         "directory": plan.layout.enc,
         "group": plan.puppet.settings["group"] if plan.puppet else "puppet",
         "groups_file": plan.layout.groups,
         "fallback": " ".join(hooks.fallback(plan.puppet)),
     }
+
+
+#: What the section of each backend says.
+_SECTIONS: dict[str, Callable[[Plan, argparse.Namespace], dict[str, object]]] = {
+    "http_api": _http_api,
+    "puppetserver_ca": _puppetserver_ca,
+    "puppet_cert": _puppet_cert,
+    "builtin": _builtin,
+    "dashboard": _dashboard,
+}

@@ -31,12 +31,14 @@ class Prover:
     :ivar access: with espm's own certificate; None when it is not signed yet, so that only the
         files can be looked at.
     :ivar program: the native ``puppet``.
+    :ivar section: of puppet.conf that counts.
     """
 
     hooks: Hooks
     access: PuppetAccess | None
     program: str
     confdir: Path | None
+    section: str = "server"
 
     def connected(self, seconds: float) -> None:
         """Return when Puppet asks espm's ENC and lets espm in.
@@ -59,10 +61,10 @@ class Prover:
         _wait_for([self._is_kept_out] if self.access and ours else [], seconds)
 
     def _asks_us(self) -> str:
-        settings = printed(self.program, self.confdir)
+        settings = printed(self.program, self.confdir, self.section)
         wanted = ("exec", " ".join(self.hooks.enc))
         if (settings.get("node_terminus"), settings.get("external_nodes")) != wanted:
-            return "'puppet config print --section server' does not show espm_enc"
+            return f"'puppet config print --section {self.section}' does not show espm_enc"
         return ""
 
     def _manages_certificates(self) -> str:

@@ -29,6 +29,10 @@ _SETTINGS = (
     *("node_terminus", "server", "serverport", "ssldir", "user"),
 )
 
+#: Settings that had another name while the section was called so.
+_FORMER: Mapping[str, Mapping[str, str]] = {"server": {}, "master": {"serverport": "masterport"}}
+_LATER = {"masterport": "serverport"}
+
 # Puppet's own packages and Debian's; PATH comes first.
 _PROGRAMS = "/opt/puppetlabs/bin:/opt/puppetlabs/server/bin:/usr/bin:/usr/local/bin"
 
@@ -92,12 +96,18 @@ def program(name: str, given: str | None = None) -> str | None:
     return str(Path(found).absolute()) if found else None
 
 
-def find(puppet: str | None, confdir: Path | None, server_confdir: Path | None) -> Puppet | None:
+def find(
+    puppet: str | None,
+    confdir: Path | None,
+    server_confdir: Path | None,
+    section: str = "server",
+) -> Puppet | None:
     """Return the Puppet of this machine; None when there is none.
 
     :param puppet: the program, from :func:`program`.
+    :param section: of puppet.conf that counts: ``master`` up to Puppet 5.
     """
-    settings = printed(puppet, confdir) if puppet else {}
+    settings = printed(puppet, confdir, section) if puppet else {}
     if not settings:
         return None
     conf_d = server_confdir or _conf_d(Path(settings["confdir"]))
@@ -110,15 +120,17 @@ def find(puppet: str | None, confdir: Path | None, server_confdir: Path | None) 
     )
 
 
-def printed(puppet: str, confdir: Path | None) -> Mapping[str, str]:
+def printed(puppet: str, confdir: Path | None, section: str = "server") -> Mapping[str, str]:
     """Return the server's settings; empty when the program does not answer sensibly."""
-    argv = [puppet, "config", "print", "--section", "server", *_SETTINGS]
+    names = [_FORMER[section].get(name, name) for name in _SETTINGS]
+    argv = [puppet, "config", "print", "--section", section, *names]
     argv += ["--confdir", str(confdir)] if confdir else []
     with suppress(BackendError):
         output = run(argv, timeout=60)
         lines = output.stdout.decode("utf-8", "replace").splitlines()
         pairs = (line.partition(" = ") for line in lines)
-        settings = {name: value for name, separator, value in pairs if separator}
+        said = {name: value for name, separator, value in pairs if separator}
+        settings = {_LATER.get(name, name): value for name, value in said.items()}
         if settings.keys() >= set(_SETTINGS):
             return settings
     return {}

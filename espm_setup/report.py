@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from espm import x509
+from espm_setup import report_tools
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
     from espm.model import Json
+    from espm_setup.hooks import Hooks
     from espm_setup.plan import Plan
 
 
@@ -27,13 +29,15 @@ class Report:
     :ivar missing: why espm's own certificate is not there yet; empty when it is.
     :ivar version: of Puppet Server, if it answered.
     :ivar will_apply: whether Puppet's files are changed right afterwards.
-    :ivar user: who is to run espm, if that is another than who runs the setup.
+    :ivar name: the user who is to run espm.
+    :ivar user: the same, if that is another than who runs the setup.
     """
 
     plan: Plan
     missing: str
     version: str | None
     will_apply: bool = False
+    name: str = ""
     user: str | None = None
 
 
@@ -54,10 +58,11 @@ def as_json(report: Report, done: Sequence[str] = ()) -> str:
         "fingerprint_sha256": x509.fingerprint(plan.certificate),
         "pinned_public_key": x509.spki_pin(plan.certificate),
         "config": str(plan.layout.ini),
-        "certname": plan.hooks.certname,
+        "certname": plan.hooks.certname if plan.hooks else None,
         "puppet": _puppet(report),
-        "puppet_conf": plan.hooks.puppet_lines,
-        "auth_conf": plan.hooks.auth_lines,
+        "puppet_conf": plan.hooks.puppet_lines if plan.hooks else [],
+        "auth_conf": plan.hooks.auth_lines if plan.hooks else [],
+        "tools": report_tools.as_json(plan.tools, report.name) if plan.tools else None,
         "missing": report.missing or None,
         "done": list(done),
     }
@@ -94,12 +99,13 @@ def _new(report: Report) -> list[str]:
         f"Pin of its key: curl --pinnedpubkey '{x509.spki_pin(plan.certificate)}'",
         "Only a hash of the preshared key is kept: make note of it now.",
         "",
-        _said_of_puppet(report),
+        *([report_tools.found(plan.tools)] if plan.tools else []),
+        *([_said_of_puppet(plan.hooks, report)] if plan.hooks else []),
         *([report.missing] if report.missing else []),
     ]
 
 
-def _said_of_puppet(report: Report) -> str:
+def _said_of_puppet(hooks: Hooks, report: Report) -> str:
     plan = report.plan
     if plan.puppet is None:
         return (
@@ -108,37 +114,40 @@ def _said_of_puppet(report: Report) -> str:
         )
     known = f"version {report.version}" if report.version else "which does not answer now"
     got = "is not there yet" if report.missing else "is signed"
-    return f"Puppet Server at {plan.url}, {known}; espm's certificate {plan.hooks.certname} {got}."
+    return f"Puppet Server at {plan.url}, {known}; espm's certificate {hooks.certname} {got}."
 
 
 def _next(report: Report) -> list[str]:
     plan = report.plan
     run = f"runuser -u {report.user} -- espm" if report.user else "espm"
     after = [f"Then: espm check -c {plan.layout.ini}", f"and:  {run} -c {plan.layout.ini}"]
-    if report.will_apply:
-        return after
+    helper = report_tools.steps(plan.tools, report) if plan.tools else []
+    return [*helper, *(_connect(plan.hooks, plan) if not report.will_apply else []), *after]
+
+
+def _connect(hooks: Hooks | None, plan: Plan) -> list[str]:
+    """Return what is to be done to Puppet's files, if anything."""
+    if hooks is None:
+        return []
     return [
         "Next, connect Puppet with espm: 'espm_setup --apply' (with the options of now), or so:",
-        *_puppet_conf(report),
-        *_auth_conf(report),
+        *_puppet_conf(hooks, plan),
+        *_auth_conf(hooks, plan),
         "and reload Puppet Server.",
         "",
-        *after,
     ]
 
 
-def _puppet_conf(report: Report) -> list[str]:
-    plan = report.plan
+def _puppet_conf(hooks: Hooks, plan: Plan) -> list[str]:
     path = plan.puppet.config if plan.puppet else "puppet.conf"
-    lines = [f"* in section [server] of {path}:", ""]
-    return [*lines, *(f"    {line}" for line in plan.hooks.puppet_lines), ""]
+    lines = [f"* in section [{plan.section}] of {path}:", ""]
+    return [*lines, *(f"    {line}" for line in hooks.puppet_lines), ""]
 
 
-def _auth_conf(report: Report) -> list[str]:
-    plan = report.plan
+def _auth_conf(hooks: Hooks, plan: Plan) -> list[str]:
     found = plan.puppet.conf_d / "auth.conf" if plan.puppet and plan.puppet.conf_d else "auth.conf"
     lines = [f"* at the head of authorization.rules in {found}:", ""]
-    return [*lines, *(f"    {line}" for line in plan.hooks.auth_lines), ""]
+    return [*lines, *(f"    {line}" for line in hooks.auth_lines), ""]
 
 
 def _puppet(report: Report) -> Json:

@@ -15,7 +15,7 @@ usage() {
 
 base="puppetserver puppet-agent python3-venv curl openssl"
 modules="stdlib concat ntp apache mysql"
-more="postgresql busybox fail2ban systemd python3-seccomp openssh-server openssh-client"
+more="postgresql busybox fail2ban systemd python3-seccomp openssh-server openssh-client sudo"
 more_modules="apt firewall haproxy inifile mongodb postgresql rabbitmq rsync tftp vcsrepo xinetd"
 # The modules of OpenStack have hundreds of classes: what a large site looks like.
 others="aboe-chrony arioch-redis camptocamp-postfix camptocamp-systemd rodjek-logrotate
