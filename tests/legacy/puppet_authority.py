@@ -112,11 +112,10 @@ class Authority:
         return key
 
     def _submit(self, name: str, csr: bytes) -> None:
-        for there, what in ((self.find(name), "signed certificate"), (self.find_csr(name), "")):
-            if there:
-                has = what or "requested certificate"
-                msg = f"{name} already has a {has}; ignoring certificate request"
-                raise Refused(msg)
+        has = "signed" if self.find(name) else "requested" if self.find_csr(name) else ""
+        if has:
+            msg = f"{name} already has a {has} certificate; ignoring certificate request"
+            raise Refused(msg)
         self.files.write(self.files.request(name), csr, 0o644)
         self._speech.notice(f"{name} has a waiting certificate request")
 

@@ -96,7 +96,8 @@ class Tree:
         puppet_settings.save(self.directory, {**puppet_settings.load(self.directory), **values})
 
     def run(self, *arguments: str) -> Said:
-        """Run the program within this process, which spares its start."""
+        """Run the program within this process, which spares its start and must not die."""
+        assert not puppet_settings.load(self.directory)["die_at"]
         out: list[str] = []
         err: list[str] = []
         status = Program(self.directory, out.append, err.append).run(arguments)

@@ -89,8 +89,9 @@ class Files:
 
         :raises Refused: it cannot be written; the text is plausible, not recorded.
         """
-        if self._traits.newest and path.parent.name in {"certs", "signed", "requests", "ca"}:
-            mode |= 0o644 if mode != 0o660 else 0
+        is_certificate = path.parent.name in {"certs", "signed"} or path == self.ca_certificate
+        if self._traits.newest and is_certificate:
+            mode = 0o644
         try:
             is_new = not path.exists()
             with path.open("wb") as file:

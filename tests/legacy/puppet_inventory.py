@@ -38,10 +38,9 @@ class Inventory:
         self._append(_line(certificate))
 
     def _signed(self) -> list[x509.Certificate]:
-        paths = [self._files.signed(name) for name in self._files.names("signed")]
-        # While the CA is being made its own certificate is not written yet, so it comes once.
-        paths += [self._files.ca_certificate] if self._files.ca_certificate.exists() else []
-        return [read_certificate(path) for path in paths]
+        """Return what is in the directory: what was cleaned is forgotten, so is the CA's own."""
+        names = self._files.names("signed")
+        return [read_certificate(self._files.signed(name)) for name in names]
 
     def _append(self, text: str) -> None:
         is_new = not self._files.inventory.exists()

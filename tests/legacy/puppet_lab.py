@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.legacy.puppet_cert import Tree, legacy_puppet
+from tests.legacy.puppet_cert import Said, Tree, legacy_puppet
 from tests.legacy.puppet_x509 import make_key, read_crl, subject
 
 if TYPE_CHECKING:
@@ -56,10 +56,30 @@ def fingerprint(path: Path, kind: str = "md5") -> str:
 
 def serial(tree: Tree, name: str) -> int:
     """Return the serial of the certificate that the CA keeps for a name."""
-    pem = (tree.ssldir / "ca" / "signed" / f"{name}.pem").read_bytes()
-    return x509.load_pem_x509_certificate(pem).serial_number
+    return x509.load_pem_x509_certificate(signed(tree, name).read_bytes()).serial_number
 
 
 def revoked(tree: Tree) -> list[int]:
     """Return the serials in the CRL, in its order."""
     return [each.serial_number for each in read_crl(tree.ssldir / "ca" / "ca_crl.pem")]
+
+
+def said(*lines: str) -> Said:
+    """Return what a command says that exits with 0, on stdout only."""
+    return Said(0, "".join(f"{line}\n" for line in lines), "")
+
+
+def error(action: str, text: str) -> Said:
+    """Return what a command says that fails, and exits with 0 all the same."""
+    return said(f"err: Could not call {action}: {text}")
+
+
+def gone(tree: Tree, model: str, name: str, directory: str) -> str:
+    """Return the line that tells of a file's removal."""
+    path = tree.ssldir / directory / f"{name}.pem"
+    return f"notice: Removing file Puppet::SSL::{model} {name} at '{path}'"
+
+
+def signed(tree: Tree, name: str) -> Path:
+    """Return where the CA keeps a certificate."""
+    return tree.ssldir / "ca" / "signed" / f"{name}.pem"

@@ -94,6 +94,7 @@ def settings(directory: Path, told: dict[str, Any], options: Mapping[str, str]) 
     keylength = str(told["keylength"])
     found = {"certname": "master.example.com", "keylength": keylength, "ca_ttl": _FIVE_YEARS}
     found |= {"vardir": str(directory / "var"), "ssldir": f"{confdir}/ssl", "confdir": confdir}
+    found |= {"user": "puppet", "group": "puppet"}
     found |= _puppet_conf(Path(confdir) / "puppet.conf")
     found |= options
     return Settings(directory, told, found | _places(found["ssldir"]))
