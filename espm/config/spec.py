@@ -27,11 +27,17 @@ BACKENDS: dict[str, dict[str, str]] = {
         "http_api": "espm.ca.http_api",
         "puppetserver_ca": "espm.ca.puppetserver_ca",
     },
-    "classifier": {"builtin": "espm.classifier.builtin"},
+    "classifier": {
+        "builtin": "espm.classifier.builtin",
+        "dashboard": "espm.classifier.dashboard",
+    },
 }
 
 #: Which module knows the classes that Puppet has, by the name of the classifier.
-CATALOGUES = {"builtin": "espm.catalogue.environment_classes"}
+CATALOGUES = {
+    "builtin": "espm.catalogue.environment_classes",
+    "dashboard": "espm.catalogue.dashboard",
+}
 
 SPEC = """
 [server]

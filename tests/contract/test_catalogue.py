@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from espm.catalogue.dashboard import DashboardClasses
 from espm.catalogue.environment_classes import EnvironmentClasses
 from espm.errors import BackendUnavailable, EnvironmentUnknown
 from espm.puppet_http import PuppetHttp
 from tests.fake_catalogue import FakeCatalogue
+from tests.legacy.dashboard import legacy_dashboard
+from tests.legacy.dashboard_host import OPTIONS, DirectHost
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from espm.model import PuppetAccess
     from espm.ports import ClassCatalogue
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A catalogue, one whose Puppet is away, and a class with a parameter that it has."""
+    """A catalogue, one whose Puppet is away, and a class that it has.
+
+    :ivar required: a parameter of the class; empty where the catalogue knows only names.
+    """
 
     catalogue: ClassCatalogue
     away: ClassCatalogue
@@ -27,12 +35,18 @@ class Subject:
     required: str
 
 
-@pytest.fixture(params=["fake", pytest.param("environment_classes", marks=pytest.mark.live)])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    """Return each catalogue in turn."""
-    if request.param == "fake":
-        return Subject(FakeCatalogue(), FakeCatalogue(away=True), "profile::web", "docroot")
-    access: PuppetAccess = request.getfixturevalue("access")
+def dashboard(directory: Path) -> Subject:
+    """Return the classes of a dashboard, none of whose tasks tells their parameters."""
+    made = legacy_dashboard(directory, "1.2.11")
+    made.add_class("SSH::Server", "espm_withheld")
+    away = DirectHost(made)
+    away.instead["nodeclass:list"] = BackendUnavailable("the host is away")
+    there = DashboardClasses(DirectHost(made), OPTIONS)
+    return Subject(there, DashboardClasses(away, OPTIONS), "ssh::server", "")
+
+
+def environment_classes(access: PuppetAccess) -> Subject:
+    """Return the classes of a Puppet Server."""
     nowhere = replace(access, url="https://localhost:1")
     return Subject(
         EnvironmentClasses(PuppetHttp(access.url, access), 300),
@@ -42,9 +56,24 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     )
 
 
+@pytest.fixture(
+    params=["fake", "dashboard", pytest.param("environment_classes", marks=pytest.mark.live)]
+)
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+    """Return each catalogue in turn."""
+    if request.param == "fake":
+        return Subject(FakeCatalogue(), FakeCatalogue(away=True), "profile::web", "docroot")
+    if request.param == "dashboard":
+        return dashboard(tmp_path)
+    return environment_classes(request.getfixturevalue("access"))
+
+
 def test_classes_have_their_parameters(subject: Subject) -> None:
-    """Name, type, and whether the code has a default."""
+    """Name, type, and whether the code has a default; none where only names can be known."""
     found = subject.catalogue.classes("production").classes[subject.name]
+    if not subject.required:
+        assert found.parameters == ()
+        return
     parameter = next(each for each in found.parameters if each.name == subject.required)
 
     assert parameter.required

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from tests.legacy.dashboard_store import Row, Store
 from tests.legacy.dashboard_version import traits
@@ -53,21 +53,26 @@ def answer(store: Store, version: str, name: str) -> Answer:
     return Answer("200 OK", body + _mapping("parameters", parameters | own))
 
 
-def main(directory: Path, version: str, arguments: Sequence[str]) -> int:
-    """Run the script as a program."""
+def run(directory: Path, version: str, name: str, stdout: TextIO, stderr: TextIO) -> int:
+    """Ask for *name* as the script does and return its exit code."""
     mode = (directory / "mode").read_text()
     if mode == "down":
-        sys.stderr.write(_BACKTRACE)
+        stderr.write(_BACKTRACE)
         return 1
     if mode == "disabled":
         found = Answer("403 Forbidden", "Node classification has been disabled")
     else:
-        found = answer(Store(directory / "dashboard.db"), version, arguments[0])
+        found = answer(Store(directory / "dashboard.db"), version, name)
     if found.status.startswith("2"):
-        sys.stdout.write(found.body)
+        stdout.write(found.body)
         return 0
-    sys.stderr.write(f"Error: {found.status}\n{found.body}\n")
+    stderr.write(f"Error: {found.status}\n{found.body}\n")
     return 1
+
+
+def main(directory: Path, version: str, arguments: Sequence[str]) -> int:
+    """Run the script as a program."""
+    return run(directory, version, arguments[0], sys.stdout, sys.stderr)
 
 
 def _clash(store: Store, groups: Iterable[Row], own: dict[str, str]) -> list[str]:

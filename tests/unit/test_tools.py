@@ -542,7 +542,7 @@ def test_the_enc_is_asked_for_one_name(tools: Tools) -> None:
     without = tools.run("enc", NAME).returncode
     tools.settings(external_node=tools.script("external_node", "#!/bin/sh\necho $# $1\n"))
 
-    assert (78, f"1 {NAME}\n".encode()) == (without, tools.run("enc", NAME).stdout)
+    assert (66, f"1 {NAME}\n".encode()) == (without, tools.run("enc", NAME).stdout)
 
 
 def test_ping_looks_at_files_and_programs(tools: Tools) -> None:
