@@ -55,8 +55,9 @@ def tls_context(config: Config) -> ssl.SSLContext:
     own = config.server.certificate
     context = build_context(own, config.server.private_key)
     for name, file in (("server", own), ("client", config.access.certificate)):
-        first, *_ = certificates(Path(file).read_bytes())
-        metrics.CERTIFICATE_END.labels(name).set(first.not_valid_after_utc.timestamp())
+        if file:
+            first, *_ = certificates(Path(file).read_bytes())
+            metrics.CERTIFICATE_END.labels(name).set(first.not_valid_after_utc.timestamp())
     return context
 
 

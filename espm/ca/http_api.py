@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from espm.ports import CertificateAuthority
     from espm.puppet_http import PuppetHttp
 
-__all__ = ["CAN", "SPEC", "HttpApi", "connect"]
+__all__ = ["CAN", "NEEDS_PUPPET", "SPEC", "HttpApi", "connect"]
+
+#: [puppet] has to say how Puppet Server is reached.
+NEEDS_PUPPET = True
 
 SPEC = """
 # What auth.conf lets espm do at the CA: prefix (certificate_status, name by name) or full (also

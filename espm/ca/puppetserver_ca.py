@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from espm.ports import CertificateAuthority
     from espm.puppet_http import PuppetHttp
 
-__all__ = ["CAN", "SPEC", "PuppetserverCa", "connect"]
+__all__ = ["CAN", "NEEDS_PUPPET", "SPEC", "PuppetserverCa", "connect"]
+
+#: [puppet] has to say how Puppet Server is reached.
+NEEDS_PUPPET = True
 
 SPEC = """
 # Absolute path of Puppet Server's command, or of one that takes "ca sign" and so on like it.

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: How many environments are remembered; the least recently asked one goes first.
 REMEMBERED = 32
 
+#: [puppet] has to say how Puppet Server is reached.
+NEEDS_PUPPET = True
+
 _PATH = "/puppet/v3/environment_classes"
 
 

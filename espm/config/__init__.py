@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _SECRETS = (("server", "private_key"), ("puppet", "private_key"))
 _FILES = (*_SECRETS, ("server", "certificate"), ("puppet", "certificate"), ("puppet", "ca_file"))
 
+#: Keys of ``[puppet]`` without which nobody can call Puppet over HTTPS.
+NEEDED = ("url", "certificate", "private_key", "ca_file")
+
 _PLATFORM = r"[a-z0-9][a-z0-9_-]{0,31}"
 
 
@@ -52,7 +55,7 @@ class Config:
     """The whole configuration.
 
     :ivar ledger_url: may hold a password.
-    :ivar certname: the name in espm's client certificate.
+    :ivar certname: the name in espm's client certificate; empty where it has none.
     :ivar confdir: the directory of puppet.conf on this host; empty for the usual one.
     :ivar reserved: certnames that are never a node's: the servers', espm's own, and those that
         the administrator adds.
@@ -90,6 +93,7 @@ def load(path: Path, *, keys: bool = True) -> Config:
     faults = Faults(path)
     guard(path, (), faults)
     ini = _validated(read(path, faults), faults)
+    _check_needed(ini, faults)
     own_name = _check_files(ini, faults)
     if keys:
         _check_credential(ini, faults)
@@ -146,6 +150,17 @@ def _chosen(ini: ConfigObj, port: str) -> str:
     section = ini.get(port)
     default = next(iter(configspec.BACKENDS[port]))
     return str(section.get("backend", default)) if isinstance(section, dict) else default
+
+
+def _check_needed(ini: ConfigObj, faults: Faults) -> None:
+    """Note what a chosen backend misses in ``[puppet]``."""
+    names = [_chosen(ini, port) for port in ("ca", "classifier")]
+    if set(zip(("ca", "classifier"), names, strict=True)) <= set(configspec.backend_names()):
+        needed = NEEDED if configspec.needs_puppet(*names) and not faults.lost else ()
+        for key in needed:
+            if not _value(ini, ("puppet", key)):
+                meaning = configspec.meaning(ini.configspec["puppet"], key)
+                faults.add(("puppet", key), f"missing. {meaning}")
 
 
 def _check_files(ini: ConfigObj, faults: Faults) -> str:
@@ -210,6 +225,7 @@ def _built(path: Path, ini: ConfigObj, own_name: str) -> Config:
     puppet["ca_url"] = puppet["ca_url"] or puppet["url"]
     confdir = puppet.pop("confdir")
     reserved |= {urlsplit(puppet[key]).hostname or "" for key in ("url", "ca_url")}
+    suits = getattr(configspec.backend("ca", ca["backend"]), "KEY_TYPE", "ec")
     return Config(
         path=path,
         server=ServerSettings(**ini["server"]),
@@ -217,10 +233,10 @@ def _built(path: Path, ini: ConfigObj, own_name: str) -> Config:
         ledger_url=ini["ledger"]["url"],
         access=PuppetAccess(**puppet),
         certname=own_name,
-        reserved=frozenset(reserved),
+        reserved=frozenset(reserved - {""}),
         confdir=confdir,
         ca_backend=ca["backend"],
-        key_type=ca["key_type"],
+        key_type=suits if ca["key_type"] == "auto" else ca["key_type"],
         ca_options=_options(ini, ca),
         classifier_backend=classifier["backend"],
         check_classes=classifier["check_classes"],

@@ -86,15 +86,15 @@ url = ledger_url(default="sqlite:////opt/espm/var/ledger.db")
 
 [puppet]
 # URL of the compile server, for example https://puppet.example.com:8140.
-url = https_url()
+url = optional_https_url(default="")
 # URL of the CA server; empty when it is the compile server.
 ca_url = optional_https_url(default="")
 # Absolute path of espm's own client certificate (PEM), signed by Puppet's CA.
-certificate = path()
+certificate = optional_path(default="")
 # Absolute path of the client certificate's private key (PEM), unreadable for others.
-private_key = path()
+private_key = optional_path(default="")
 # Absolute path of the CA bundle that vouches for Puppet's servers (PEM).
-ca_file = path()
+ca_file = optional_path(default="")
 # Seconds that one call to Puppet may take as a whole.
 timeout = seconds(1, 600, default=60)
 # Absolute path of the directory of puppet.conf on this host, for "espm check"; empty for the
@@ -106,8 +106,9 @@ reserved = names(default=list())
 [ca]
 # How espm reaches Puppet's CA: {ca}.
 backend = option({ca}, default="http_api")
-# Type of the keys that espm makes: ec (P-256) or rsa.
-key_type = option("ec", "rsa", default="ec")
+# Type of the keys that espm makes: ec (P-256), rsa (3072 bits), or auto, which is rsa with the
+# backend puppet_cert, for old agents know nothing else, and ec with the others.
+key_type = option("auto", "ec", "rsa", default="auto")
 # Absolute path of ca_crl.pem, needed where the CA serves the infrastructure CRL; else empty.
 crl_file = optional_path(default="")
 # Absolute path of the CA's directory of signed certificates on this host, if espm's user may write
@@ -149,6 +150,12 @@ def backend(port: str, name: str) -> ModuleType:
 def catalogue(classifier: str) -> ModuleType:
     """Import and return the module that knows the classes, for the backend *classifier*."""
     return import_module(CATALOGUES[classifier])
+
+
+def needs_puppet(ca: str, classifier: str) -> bool:
+    """Return whether the backends of these names, or the catalogue, call Puppet over HTTPS."""
+    modules = (backend("ca", ca), backend("classifier", classifier), catalogue(classifier))
+    return any(getattr(module, "NEEDS_PUPPET", False) for module in modules)
 
 
 def backend_names() -> Iterator[tuple[str, str]]:

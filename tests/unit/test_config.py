@@ -37,10 +37,15 @@ directory = path(default="/opt/espm/var/enc")
 }
 
 
+def _module(name: str) -> SimpleNamespace:
+    """Return a backend, or a catalogue, that calls Puppet over HTTPS."""
+    return SimpleNamespace(SPEC=SPECS.get(name, ""), NEEDS_PUPPET=True)
+
+
 @pytest.fixture(autouse=True)
 def specs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backends with sections that these tests know."""
-    monkeypatch.setattr(configspec, "import_module", lambda name: SimpleNamespace(SPEC=SPECS[name]))
+    monkeypatch.setattr(configspec, "import_module", _module)
 
 
 @pytest.fixture
@@ -189,6 +194,43 @@ def test_a_missing_key_is_explained(sample: Sample) -> None:
 
     expected = "[puppet] url: missing. URL of the compile server, for example https://puppet.example.com:8140."
     assert [expected] == faults(sample.write())
+
+
+def _alone(name: str) -> SimpleNamespace:
+    """Return a backend, or a catalogue, that never calls Puppet over HTTPS."""
+    return SimpleNamespace(SPEC=SPECS.get(name, ""), KEY_TYPE="rsa")
+
+
+def test_nothing_of_puppet_server_is_needed_where_nobody_calls_it(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old Puppet is reached by its tools alone; espm has no certname of its own then."""
+    monkeypatch.setattr(configspec, "import_module", _alone)
+    sample.drop("puppet")
+    loaded = config.load(sample.write())
+
+    assert (loaded.certname, loaded.access.ca_url, loaded.reserved) == ("", "", frozenset())
+
+
+@pytest.mark.parametrize("key", config.NEEDED)
+def test_each_key_that_a_call_to_puppet_needs_is_asked_for(sample: Sample, key: str) -> None:
+    """Also when it is there and empty."""
+    sample.set("puppet", **{key: ""})
+
+    assert [fault.partition(" missing. ")[0] for fault in faults(sample.write())] == [
+        f"[puppet] {key}:"
+    ]
+
+
+def test_the_type_of_keys_is_what_suits_the_backend(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the administrator says it."""
+    monkeypatch.setattr(configspec, "import_module", _alone)
+    suits = config.load(sample.write()).key_type
+    sample.set("ca", key_type="ec")
+
+    assert (suits, config.load(sample.write()).key_type) == ("rsa", "ec")
 
 
 def test_a_missing_section_is_told_by_its_keys(sample: Sample) -> None:
