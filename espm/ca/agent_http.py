@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 API = "/puppet-ca/v1"
 
+#: The lines of ``espm check`` that are about such a CA.
+CHECKS = ("client TLS", "CA", "CA rights", "CA healing", "CRL")
+
 #: What platforms may ask of a CA that is reached so; GET /v1/whoami says it.
 CAN = ("make-key", "sign-csr", "sign-pending", "replace-pending", "revoke")
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espm.ca.agent_http import API, CAN, AgentHttp, http_and_crl
+from espm.ca.agent_http import API, CAN, CHECKS, AgentHttp, http_and_crl
 from espm.ca.signed import Signed
 from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown, causes
 from espm.puppet_http import Reply, UnexpectedAnswer
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from espm.ports import CertificateAuthority
     from espm.puppet_http import PuppetHttp
 
-__all__ = ["CAN", "NEEDS_PUPPET", "SPEC", "HttpApi", "connect"]
+__all__ = ["CAN", "CHECKS", "NEEDS_PUPPET", "SPEC", "HttpApi", "connect"]
 
 #: [puppet] has to say how Puppet Server is reached.
 NEEDS_PUPPET = True

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from espm import command, x509
-from espm.ca.agent_http import CAN, AgentHttp, http_and_crl
+from espm.ca.agent_http import CAN, CHECKS, AgentHttp, http_and_crl
 from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from espm.ports import CertificateAuthority
     from espm.puppet_http import PuppetHttp
 
-__all__ = ["CAN", "NEEDS_PUPPET", "SPEC", "PuppetserverCa", "connect"]
+__all__ = ["CAN", "CHECKS", "NEEDS_PUPPET", "SPEC", "PuppetserverCa", "connect"]
 
 #: [puppet] has to say how Puppet Server is reached.
 NEEDS_PUPPET = True

@@ -23,13 +23,16 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from espm import config
-from espm.check import enc, own, puppet, state, user
+from espm.check import dashboard, enc, own, puppet, state, tools, user
 from espm.check.finding import Check, Context, Finding, State
+from espm.config.spec import backend
 from espm.errors import ConfigError, EnvironmentUnknown, EspmError, GroupsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from espm.config import Config
 
 __all__ = [
     "CHECKS",
@@ -41,6 +44,7 @@ __all__ = [
     "look",
     "main",
     "needs",
+    "rows",
     "show",
 ]
 
@@ -53,13 +57,20 @@ _CLASSES = (
 )
 _ENC = "see that its groups file is right, and its directory as espm_setup made it"
 
+_TOOLS = "see espm's log, and whether the line old tools is ok"
+
 #: What is looked at, in the order of the screen: its name, how, and what to do if that fails.
+#: Those of the backends are looked at where a backend in use names them in its own ``CHECKS``.
 CHECKS: tuple[tuple[str, Check, str], ...] = (
     ("server TLS", own.server_certificate, ""),
     ("client TLS", own.client_certificate, ""),
     ("daemon", state.daemon, ""),
     ("ledger", state.ledger, ""),
     ("jobs", state.jobs, ""),
+    ("old tools", tools.helper, _TOOLS),
+    ("puppet cert", tools.puppet_cert, _TOOLS),
+    ("CA files", tools.ca_files, _TOOLS),
+    ("after revoke", tools.after_revoke, _TOOLS),
     ("CA", puppet.reachable, _CA),
     ("CA rights", puppet.rights, _CA),
     ("CA healing", puppet.healing, _CA),
@@ -69,16 +80,28 @@ CHECKS: tuple[tuple[str, Check, str], ...] = (
     ("ENC readers", enc.readers, ""),
     ("ENC groups", enc.group_classes, _CLASSES),
     ("ENC hook-up", enc.hook_up, ""),
+    ("dashboard", dashboard.tasks, _TOOLS),
+    ("external_node", dashboard.external_node, _TOOLS),
+    ("withheld class", dashboard.withheld_class, _TOOLS),
     ("limits", own.limits, ""),
 )
+
+#: What is looked at whatever the backends are.
+ALWAYS = frozenset({"server TLS", "daemon", "ledger", "jobs", "limits"})
 
 _NEEDS: dict[str, tuple[str, ...]] = {
     "jobs": ("ledger",),
     "CA": ("client TLS",),
     "CA rights": ("CA",),
     "CA healing": ("CA",),
-    "CRL": ("CA",),
+    "CRL": ("CA", "puppet cert"),
     "ENC groups": ("ENC", "classes"),
+    "puppet cert": ("old tools",),
+    "CA files": ("old tools",),
+    "after revoke": ("old tools",),
+    "dashboard": ("old tools",),
+    "external_node": ("dashboard",),
+    "withheld class": ("dashboard",),
 }
 
 
@@ -104,10 +127,22 @@ def main(path: Path, *, as_json: bool = False) -> int:
     return int(any(finding.state is State.FAIL for finding in found))
 
 
-def look(context: Context, checks: Sequence[tuple[str, Check, str]] = CHECKS) -> Iterator[Finding]:
-    """Yield what *checks* find, whatever happens in any of them."""
+def rows(loaded: Config) -> list[tuple[str, Check, str]]:
+    """Return those of :data:`CHECKS` that make sense with the backends of *loaded*."""
+    used = (("ca", loaded.ca_backend), ("classifier", loaded.classifier_backend))
+    wanted = ALWAYS.union(*(backend(*each).CHECKS for each in used))
+    return [row for row in CHECKS if row[0] in wanted]
+
+
+def look(
+    context: Context, checks: Sequence[tuple[str, Check, str]] | None = None
+) -> Iterator[Finding]:
+    """Yield what *checks* find, whatever happens in any of them.
+
+    :param checks: those of :func:`rows` by default.
+    """
     because: dict[str, str] = {}  # What cannot be relied on, and which check's failure that is.
-    for row in checks:
+    for row in rows(context.config) if checks is None else checks:
         subject = row[0]
         if cause := next((because[n] for n in needs(subject, context) if n in because), ""):
             because[subject] = cause

@@ -25,12 +25,14 @@ _LIBRARY = (
 def become_espm(loaded: Config) -> str:
     """Go on as the owner of the ENC's directory, when we are root and that is somebody else.
 
+    An ENC without a directory of ours leaves the directory of the ledger, where that is a file.
+
     Root may read everything, so it would not find what espm itself cannot, and files that it
     makes while it looks (a lock, say) would be in espm's way later.
 
     :return: the user's name; empty when we stay who we are.
     """
-    directory = Context(loaded).enc_directory
+    directory = Context(loaded).enc_directory or _ledger(loaded)
     if os.geteuid() != 0 or directory is None or not directory.exists():
         return ""
     owner = pwd.getpwuid(directory.stat().st_uid)
@@ -40,6 +42,11 @@ def become_espm(loaded: Config) -> str:
     os.setgid(owner.pw_gid)
     os.setuid(owner.pw_uid)
     return owner.pw_name
+
+
+def _ledger(loaded: Config) -> Path | None:
+    _, found, path = loaded.ledger_url.partition("sqlite:///")
+    return Path(path).parent if found else None
 
 
 def python(user: str) -> Finding | None:

@@ -43,6 +43,9 @@ fallback = string(default="")
 environment = string(default="production")
 """
 
+#: The lines of ``espm check`` that are about it and its catalogue.
+CHECKS = ("client TLS", "classes", "ENC", "ENC readers", "ENC groups", "ENC hook-up")
+
 #: What platforms may say of a node; GET /v1/whoami says it.
 CAN = ("environment", "groups", "classes", "parameters")
 

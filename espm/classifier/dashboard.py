@@ -44,6 +44,9 @@ environment = string(default="production")
 withheld_class = string(default="espm_withheld")
 {HOST_SPEC}"""
 
+#: The lines of ``espm check`` that are about it.
+CHECKS = ("old tools", "dashboard", "external_node", "withheld class")
+
 #: What platforms may say of a node; parameters only where the dashboard has the task.
 CAN = ("groups", "classes", "parameters")
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from espm.ports.host import Host
 
-__all__ = ["HOST_SPEC", "connect"]
+__all__ = ["HOST_SPEC", "RELEASE", "connect"]
+
+#: Which ``espm_tools`` this espm works with; the helper's own verb ``version`` says which it is.
+RELEASE = 1
 
 #: The keys that every backend has in its section which works by the helper.
 HOST_SPEC = """

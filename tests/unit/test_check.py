@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import socket
 import ssl
@@ -24,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from espm import check, compose, config
 from espm.check import enc, own, puppet, state
 from espm.check.finding import Context, Finding, State
+from espm.config import spec as configspec
 from espm.errors import BackendUnavailable, ConfigError, EnvironmentUnknown
 from espm.ledger import open_ledger, upgrade
 from espm.model import Catalogue, Certname, Classification, Group, PuppetClass
@@ -760,3 +762,41 @@ def test_a_python_that_espm_cannot_read_is_one_finding(
     assert (finding["subject"], finding["state"]) == ("daemon", "FAIL")
     assert finding["what"].startswith("espm's user puppet cannot read the Python installation at ")
     assert str(hidden) in finding["what"]
+
+
+def test_only_what_the_backends_name_is_looked_at(sample: Sample) -> None:
+    """Lines about an old Puppet are not on the screen of today's, and all of today's are."""
+    shown = [row[0] for row in check.rows(config.load(sample.write()))]
+    old = {"old tools", "puppet cert", "CA files", "after revoke"}
+    dashboards = {"dashboard", "external_node", "withheld class"}
+
+    assert shown == [row[0] for row in check.CHECKS if row[0] not in old | dashboards]
+
+
+@pytest.mark.parametrize(("port", "name"), list(configspec.backend_names()))
+def test_every_backend_names_lines_that_there_are(port: str, name: str) -> None:
+    """And at least one; each line belongs to a backend or is always there."""
+    named = set(configspec.backend(port, name).CHECKS)
+    known = {row[0] for row in check.CHECKS}
+
+    assert named
+    assert named <= known - check.ALWAYS
+
+
+def test_root_goes_on_as_the_owner_of_the_ledger_without_an_enc_of_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The dashboard has no directory that could say who runs espm."""
+    became: list[object] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for name in ("initgroups", "setgid", "setuid"):
+        monkeypatch.setattr(os, name, lambda *args: became.append(args))
+    (tmp_path / "var").mkdir()
+    owner = SimpleNamespace(pw_uid=4711, pw_gid=4712, pw_name="door")
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: owner)
+    loaded = SimpleNamespace(
+        ledger_url=f"sqlite:///{tmp_path}/var/ledger.db", classifier_options={}
+    )
+
+    assert check.user.become_espm(loaded) == "door"  # type: ignore[arg-type]
+    assert became == [("door", 4712), (4712,), (4711,)]

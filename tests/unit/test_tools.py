@@ -15,6 +15,7 @@ from cryptography import x509 as cx509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from espm import x509
+from espm.host import RELEASE
 from espm.model import Certname
 from tests.tools_tree import HELPER, Tools, make_tools, others_can_write
 
@@ -569,6 +570,23 @@ def test_the_settings_of_puppet_can_be_asked_for(tools: Tools) -> None:
         f"puppet master --confdir {tools.root}/puppet --configprint confdir,ssldir,cadir,certname"
     )
     assert want == done.stdout.decode().splitlines()[0]
+
+
+def test_what_the_helper_goes_by_itself_is_said_as_well(tools: Tools) -> None:
+    """So that it can be compared; whatever Puppet says."""
+    tools.settings(after_revoke="/bin/true now")
+    lines = tools.run("settings").stdout.decode().splitlines()
+
+    assert lines[-3:] == [
+        f"tools.ssldir = {tools.root}/puppet/ssl",
+        "tools.after_revoke = /bin/true now",
+        "tools.external_node = ",
+    ]
+
+
+def test_its_release_is_the_one_that_espm_expects() -> None:
+    """`espm check` says when another one is installed."""
+    assert f"\nrelease={RELEASE}\n" in HELPER.read_text()
 
 
 def test_the_example_of_the_settings_names_each_of_them() -> None:

@@ -1,0 +1,121 @@
+"""Checks of an old Puppet: root's helper, here or behind ssh, its programs, the CA's files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from espm import host as hosts
+from espm.check.finding import Finding, State, counted
+from espm.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from espm.check.finding import Context
+    from espm.model.output import Output
+
+#: A line of a failure, and one of a CSR that waits (reference facts on old Puppet, 1.3 and 2).
+_FAILED = re.compile(r"(?m)^(?:err|crit|alert|emerg|Error|Critical|Alert|Emergency): (.*)$")
+_WAITING = re.compile(r"(?m)^  .*(?:[0-9A-F]{2}:){8}[0-9A-F:]+\)?")
+
+#: What to do about words in what the helper, sudo or ssh said; the first that fits.
+_REMEDIES = (
+    ("sudo", "let espm's user run it: espm_setup --apply here, etc/sudoers.d/espm on another host"),
+    ("settings", "correct {tools}.conf there, as etc/espm_tools.conf.example explains it"),
+    ("lock", "see who holds it: lslocks, on that host"),
+    ("did not end in time", "see what hangs there; limit in {tools}.conf is how long it may take"),
+    ("espm_tools", "install it there, root's, with its settings: see docs/setup.md"),
+    ("ssh", "correct ssh_key, ssh_known_hosts and ssh_config, and authorized_keys on that host"),
+)
+
+
+def helper(context: Context) -> Iterator[Finding]:
+    """Look whether the helper can be run, on each host, and is of this espm's release."""
+    for options in _each(context):
+        try:
+            said = _lines(_call(options, "version"))
+        except BackendError as exc:
+            yield Finding("old tools", State.FAIL, *_trouble(exc, options))
+            continue
+        release = f"espm_tools {hosts.RELEASE}"
+        where = f"{options['tools']} on {options['host']}"
+        if said[:1] != [release]:
+            what = f"{where} is not of this espm: it says {' '.join(said[:1]) or 'nothing'}"
+            remedy = f"install etc/espm_tools of this espm in its place; it says {release}"
+            yield Finding("old tools", State.FAIL, what, remedy)
+        else:
+            yield Finding("old tools", State.OK, f"{where} can be run")
+
+
+def puppet_cert(context: Context) -> Iterator[Finding]:
+    """Look whether ``puppet cert`` runs, and how many CSRs wait."""
+    version = context.ca.version()
+    output = _call(context.config.ca_options, "list")
+    text = (output.stdout + b"\n" + output.stderr).decode("utf-8", "replace")
+    if fault := _FAILED.search(text):
+        what = f"version {version}: puppet cert list fails: {fault[1]}"
+        remedy = "remove the CSR that cannot be read from ca/requests; one such file hides all"
+        yield Finding("puppet cert", State.FAIL, what, remedy)
+        return
+    waiting = counted(len(_WAITING.findall(text)), "CSR")
+    yield Finding("puppet cert", State.OK, f"version {version}; {waiting} waiting at the CA")
+
+
+def ca_files(context: Context) -> Iterator[Finding]:
+    """Look whether the CA's files are there, and where Puppet itself has them."""
+    options = context.config.ca_options
+    said = settings(options)
+    ours, puppets = said.get("tools.ssldir", ""), said.get("ssldir", "")
+    if ours != puppets:
+        what = f"the helper looks at {ours}, but Puppet's ssldir is {puppets or 'not told'}"
+        remedy = f"correct confdir and ssldir in {options['tools']}.conf"
+        yield Finding("CA files", State.FAIL, what, remedy)
+        return
+    _call(options, "ping", "ca")
+    yield Finding("CA files", State.OK, f"in {ours}/ca, as Puppet says")
+
+
+def after_revoke(context: Context) -> Iterator[Finding]:
+    """Look whether the master is told of a new CRL."""
+    options = context.config.ca_options
+    if command := settings(options).get("tools.after_revoke"):
+        yield Finding("after revoke", State.OK, f"the master is told of a new CRL by: {command}")
+        return
+    what = "nothing tells the master of a new CRL, so it may let a retired node in"
+    remedy = (
+        f"set after_revoke in {options['tools']}.conf, such as 'service pe-httpd restart', unless "
+        "the master reads its CRL anew by itself"
+    )
+    yield Finding("after revoke", State.WARN, what, remedy)
+
+
+def settings(options: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what Puppet says of its settings, and, as ``tools.NAME``, what the helper has."""
+    pairs = (line.partition(" = ") for line in _lines(_call(options, "settings")))
+    return {name: value for name, separator, value in pairs if separator}
+
+
+def _each(context: Context) -> Iterator[Mapping[str, Any]]:
+    """Yield the options of each helper that the configuration names."""
+    seen = []
+    for options in (context.config.ca_options, context.config.classifier_options):
+        place = (options.get("host"), options.get("tools"))
+        if options.get("tools") and place not in seen:
+            seen.append(place)
+            yield options
+
+
+def _call(options: Mapping[str, Any], verb: str, *arguments: str) -> Output:
+    return hosts.connect(options).call(verb, *arguments, timeout=options["command_timeout"])
+
+
+def _lines(output: Output) -> list[str]:
+    return output.stdout.decode("utf-8", "replace").splitlines()
+
+
+def _trouble(error: BackendError, options: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what is wrong with the helper, with its own words, and what to do."""
+    what = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+    remedy = next((text for word, text in _REMEDIES if word in str(error)), _REMEDIES[-2][1])
+    return " ".join(what.split()), remedy.format(**options)
