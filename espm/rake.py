@@ -158,6 +158,11 @@ class Names:
                 self._names, self._began = self._look(), began
             return self._names
 
+    def expire(self) -> None:
+        """Have the next caller look afresh."""
+        with self._lock:
+            self._began = float("-inf")
+
 
 def folded(name: str) -> str:
     """Return *name* as the dashboard's MySQL compares it: without case."""

@@ -145,6 +145,10 @@ class DashboardClassifier:
                 return
             refusing = Said((), self._offer.refusing(), {})
             there = self._nodes.withhold(node.certname, refusing)
+            if self._nodes.is_lost(node.certname, refusing):
+                self._offer.expire()
+                msg = "the dashboard dropped the class that withholds catalogs; try again"
+                raise BackendUnavailable(msg)
             parameters = life.parameters if life and there else None
             self._remember(node, State.WITHHELD, parameters)
 

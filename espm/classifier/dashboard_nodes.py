@@ -89,12 +89,9 @@ class DashboardNodes:
         there = self.replace(name, refusing) is Outcome.DONE
         if refusing.classes and not there:
             self.put(name, refusing)
-        if self._lost(name, refusing):
-            msg = f"the dashboard dropped the class that keeps {name} from its catalogs; try again"
-            raise BackendUnavailable(msg)
         return there
 
-    def _lost(self, name: Certname, said: Said) -> bool:
+    def is_lost(self, name: Certname, said: Said) -> bool:
         """Return whether the ENC, if it can be asked, says other things.
 
         A revocation does not wait for it: without an ENC, nobody gets a catalog either.

@@ -87,6 +87,10 @@ class Offer:
             self._warned = True
         return ()
 
+    def expire(self) -> None:
+        """Have the classes looked for afresh."""
+        self._classes.expire()
+
     def _unknown(
         self, groups: Sequence[str], classes: Sequence[str], max_age: float | None
     ) -> Iterator[str]:

@@ -119,6 +119,11 @@ class Dashboard:
         self.store.replace_members(node, "groups", self._rows("groups", groups))
         self.store.replace_members(node, "classes", self._rows("classes", classes))
 
+    def remove_node(self, name: str) -> None:
+        """Remove a node by hand."""
+        if row := self.store.find("nodes", name):
+            self.store.remove(row)
+
     def node(self, name: str) -> dict[str, Any] | None:
         """Return a node's groups, classes and parameter rows; None when there is none."""
         row = self.store.find("nodes", name)
