@@ -19,6 +19,8 @@ from espm_setup.__main__ import main
 from espm_setup.errors import NotPermitted, SetupError
 from espm_setup.old_puppet import Package
 from tests.conftest import absent
+from tests.unit.test_setup_hookup import PUPPET as PUPPET_OF_TODAY
+from tests.unit.test_setup_hookup import Machine, prepared
 
 #: A program that knows what the setup asks it, in the way of its version.
 PUPPET = """\
@@ -112,6 +114,56 @@ def sudo_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root installs for another user")
+
+
+@pytest.fixture
+def five(tmp_path: Path) -> Machine:
+    """A machine with Puppet 5.5 and Puppet Server, whose settings are in the section master."""
+    made = prepared(tmp_path)
+    made.puppet_conf.write_text("[main]\n[master]\n  # mine\n")
+    asked = PUPPET_OF_TODAY.replace("{root}", str(tmp_path)).replace("serverport", "masterport")
+    version = '[ "$1" != --version ] || { echo 5.5.22; exit; }\n'
+    section = 'case "$*" in *"--section master"*) ;; *) exit 1 ;; esac\n'
+    made.script("puppet", asked.replace('# "puppet', f'{version}{section}# "puppet'))
+    return made
+
+
+def of_five(machine: Machine, *more: str) -> list[str]:
+    """Return the words that set up an espm there."""
+    helper = str(machine.root / "libexec/espm_tools")
+    user = ["--user", "root"] if os.geteuid() == 0 else []
+    quick = ["--key-type", "ec"]
+    return ["--ca", "puppet_cert", "--no-sudo", "--tools", helper, *user, *quick, *more]
+
+
+def test_puppet_server_5_is_connected_as_today_and_has_the_helper_too(five: Machine) -> None:
+    """The ENC is espm's own, in the section master; the CA is that of puppet cert."""
+    before = five.content()
+    assert five.setup("--create", *of_five(five, "--apply")) == 0
+    ini = ConfigObj(str(five.root / "espm/etc/espm.ini"))
+
+    assert (ini["ca"]["backend"], ini["classifier"]["backend"]) == ("puppet_cert", "builtin")
+    assert ini["puppet_cert"]["tools"] == str(five.root / "libexec/espm_tools")
+    assert ini["puppet"]["url"] == "https://puppet.example.com:8140"
+    said = five.puppet_conf.read_text().partition("[master]")[2]
+    assert "node_terminus = exec" in said
+    assert "[server]" not in said
+    assert b"environment classes" in five.content()[1]
+    assert five.setup("--unapply", *of_five(five)) == 0
+    assert five.content() == before
+
+
+def test_its_certificate_is_signed_by_puppet_cert(five: Machine) -> None:
+    """Options first, and the name behind their end."""
+    words = ["--puppet", str(five.root / "puppet"), "--confdir", str(five.root), *of_five(five)]
+    args = options.parse(words)
+    found = install.discover(args)
+
+    assert found
+    assert install.signer_of(args, found).command("espm.example.com") == [
+        *(str(five.root / "puppet"), "cert", "sign", "--color=false"),
+        *("--confdir", str(five.root), "--", "espm.example.com"),
+    ]
 
 
 def settings(path: Path) -> dict[str, str]:
