@@ -21,6 +21,7 @@ from espm.errors import (
     CsrUnknown,
 )
 from espm.model import Certificate, IntentKind, KeyMaker
+from espm.ports import Generating
 
 if TYPE_CHECKING:
     from espm.model import Certname, Intent, Job, Node, Platform
@@ -149,10 +150,18 @@ def obtain(node: Node, intent: Intent, order: Order, platform: Platform, ports: 
     bundle = ports.ca.bundle()
     ports.ca.check_rights(node.certname)
     ordered = ports.ledger.order(intent, request.key_sha256, request.key_maker)
-    if request.pem is not None:
-        ports.ca.submit(node.certname, request.pem)
-    certificate = _record(ordered, ports.ca.sign(node.certname), node.certname, platform, ports)
+    pem = _signed(node.certname, request, ports)
+    certificate = _record(ordered, pem, node.certname, platform, ports)
     return Delivery(certificate, bundle, request.private_key)
+
+
+def _signed(certname: Certname, request: _Request, ports: Ports) -> bytes:
+    """Return the certificate that the CA makes for *request*."""
+    if request.private_key is not None and isinstance(ports.ca, Generating):
+        return ports.ca.generate(certname, request.private_key)
+    if request.pem is not None:
+        ports.ca.submit(certname, request.pem)
+    return ports.ca.sign(certname)
 
 
 def _record(

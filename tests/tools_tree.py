@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from espm.host import connect
-
 HELPER = Path(__file__).parent.parent / "etc" / "espm_tools"
 
 #: A Puppet that says how it was called.
@@ -80,16 +78,20 @@ class Tools:
 
     def options(self, **values: object) -> dict[str, Any]:
         """Return the keys of a backend's section which lead to this helper."""
-        defaults: dict[str, Any] = {
-            "host": "local",
-            "tools": str(self.program),
-            "sudo": False,
-            "ssh_key": "",
-            "ssh_known_hosts": "",
-            "ssh_config": "",
-            "command_timeout": 60.0,
-        }
-        return defaults | values
+        return host_options(self.program) | values
+
+
+def host_options(helper: Path) -> dict[str, Any]:
+    """Return the keys of a backend's section which lead to a helper, here and without sudo."""
+    return {
+        "host": "local",
+        "tools": str(helper),
+        "sudo": False,
+        "ssh_key": "",
+        "ssh_known_hosts": "",
+        "ssh_config": "",
+        "command_timeout": 60.0,
+    }
 
 
 def make_tools(root: Path, shell: str = "/bin/sh") -> Tools:
@@ -112,8 +114,3 @@ def make_tools(root: Path, shell: str = "/bin/sh") -> Tools:
 def others_can_write(path: Path) -> None:
     """Let everybody change the file at *path*."""
     os.chmod(path, 0o666)  # noqa: PTH101 - the shortest way to say it
-
-
-def host_of(tools: Tools, **values: object) -> Any:
-    """Return the way to the helper, as a backend has it."""
-    return connect(tools.options(**values))

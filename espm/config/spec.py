@@ -26,6 +26,7 @@ BACKENDS: dict[str, dict[str, str]] = {
     "ca": {
         "http_api": "espm.ca.http_api",
         "puppetserver_ca": "espm.ca.puppetserver_ca",
+        "puppet_cert": "espm.ca.puppet_cert",
     },
     "classifier": {
         "builtin": "espm.classifier.builtin",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,4 +95,19 @@ class CertificateAuthority(Protocol):
         """Revoke a certificate of *certname* that the CA may not hold any more, and no other.
 
         Idempotent.  Says nothing about the CRL: look there.
+        """
+
+
+@runtime_checkable
+class Generating(Protocol):
+    """A CA whose own command makes the certificates for keys that espm has made."""
+
+    def generate(self, certname: Certname, key: bytes) -> bytes:
+        """Have a certificate made for the private *key* (PEM) and return it.
+
+        What an interruption leaves, a CSR or a certificate of that key, is found as after
+        :meth:`CertificateAuthority.submit`.
+
+        :raises espm.errors.CsrPending: a CSR of that name waits already.
+        :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
         """
