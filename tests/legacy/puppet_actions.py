@@ -85,9 +85,15 @@ class Actions:
             for name in names:
                 work(name)
         except Refused as exc:
-            self._speech.failed(action, str(exc))
-            return self._traits.failure
+            return self._failed(action, str(exc))
+        except OSError as exc:
+            # Another command took the file away, or the disk is full: Ruby's text, not recorded.
+            return self._failed(action, f"{exc.strerror} - {exc.filename}")
         return 0
+
+    def _failed(self, action: str, text: str) -> int:
+        self._speech.failed(action, text)
+        return self._traits.failure
 
     def _clean(self, names: Sequence[str]) -> int:
         """Revoke, then remove: up to 2.7.18 also when revoking failed (trap 3)."""
@@ -119,8 +125,7 @@ class Actions:
         try:
             hosts = self._roll.waiting() if self._all else list(names)
         except Refused as exc:
-            self._speech.failed("sign", str(exc))
-            return self._traits.failure
+            return self._failed("sign", str(exc))
         if not hosts:
             msg = "No waiting certificate requests to sign"
             raise Misused(msg)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.legacy import puppet_crl, puppet_policy
 from tests.legacy.puppet_birth import open_ca
-from tests.legacy.puppet_files import HOSTILE
+from tests.legacy.puppet_files import HOSTILE, is_there
 from tests.legacy.puppet_inventory import Inventory
 from tests.legacy.puppet_speech import inspect
 from tests.legacy.puppet_versions import Refused
@@ -60,7 +60,7 @@ class Authority:
         if HOSTILE.search(name):
             self._refuse_hostile(name, "Certificate")
         own = [self.files.certificate(name)] if self._local else []
-        found = [path for path in (*own, self.files.signed(name)) if _is_there(path)]
+        found = [path for path in (*own, self.files.signed(name)) if is_there(path)]
         return found[0] if found else None
 
     def find_csr(self, name: str) -> Path | None:
@@ -71,7 +71,7 @@ class Authority:
         if HOSTILE.search(name):
             self._refuse_hostile(name, "CertificateRequest")
         path = self.files.request(name)
-        return path if _is_there(path) else None
+        return path if is_there(path) else None
 
     def _refuse_hostile(self, name: str, model: str) -> None:
         said = f"directory traversal detected in Puppet::SSL::{model}"
@@ -104,19 +104,26 @@ class Authority:
 
     def _host_key(self, name: str) -> rsa.RSAPrivateKey:
         path = self.files.key(name)
-        if _is_there(path):
+        if is_there(path):
             return read_key(path)
         key = make_key(self._settings.keylength)
+        # Who comes second overwrites the first one's key (reference facts on old Puppet, 1.6).
+        time.sleep(self._settings.key_gap)
         self.files.write(path, key_pem(key))
         self.files.write(self.files.public(name), public_pem(key))
         return key
 
     def _submit(self, name: str, csr: bytes) -> None:
-        has = "signed" if self.find(name) else "requested" if self.find_csr(name) else ""
-        if has:
-            msg = f"{name} already has a {has} certificate; ignoring certificate request"
+        """Let the CSR wait.  Of two that come at once one is refused, in all recorded runs."""
+        try:
+            self.files.write(self.files.request(name), csr, 0o644, how="xb")
+        except FileExistsError as exc:
+            msg = f"{name} already has a requested certificate; ignoring certificate request"
+            raise Refused(msg) from exc
+        if self.find(name):
+            self.files.request(name).unlink()
+            msg = f"{name} already has a signed certificate; ignoring certificate request"
             raise Refused(msg)
-        self.files.write(self.files.request(name), csr, 0o644)
         self._speech.notice(f"{name} has a waiting certificate request")
 
     def policy(self, name: str, csr: x509.CertificateSigningRequest, *, allowed: bool) -> None:
@@ -188,13 +195,6 @@ class Authority:
         files.public(name).unlink(missing_ok=True)
 
     def _remove(self, model: str, name: str, path: Path) -> None:
-        if _is_there(path):
+        if is_there(path):
             self._speech.notice(f"Removing file Puppet::SSL::{model} {name} at '{path}'")
             path.unlink(missing_ok=True)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False

@@ -86,7 +86,8 @@ class Tree:
         """Change how the program behaves from its next start on.
 
         Values are delay (seconds each command takes at least), crl_gap (seconds between reading
-        and writing the CRL), keylength, version, and die_at: where the next command that comes
+        and writing the CRL), key_gap (seconds between seeing that a host has no key and writing
+        one), keylength, version, and die_at: where the next command that comes
         there is to die, once, as by SIGKILL ("csr": the CSR of ``generate`` waits, "serial":
         serial.tmp is there, "inventory": the certificate is in the inventory only, "signed": the
         CSR is still there, "revoked": it said so and did not write the CRL).

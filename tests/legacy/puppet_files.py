@@ -33,6 +33,14 @@ _DIRECTORIES = {
 }
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether a file is there; one whose name is too long is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 class Files:
     """The paths under one ssldir, and how they are written and removed."""
 
@@ -52,7 +60,7 @@ class Files:
         for name, modes in _DIRECTORIES.items():
             directory = self.ssldir / name
             if not directory.is_dir():
-                directory.mkdir(parents=not name)
+                directory.mkdir(parents=not name, exist_ok=True)
                 directory.chmod(modes[self._traits.newest])
 
     def signed(self, name: str) -> Path:
@@ -84,9 +92,11 @@ class Files:
         found = os.listdir(self.ca / directory)  # noqa: PTH208 -- its order is a fact
         return [name.removesuffix(".pem") for name in found if name.endswith(".pem")]
 
-    def write(self, path: Path, content: bytes, mode: int = 0o640) -> None:
+    def write(self, path: Path, content: bytes, mode: int = 0o640, *, how: str = "wb") -> None:
         """Write a file in place, as old Puppet does: a reader may see it empty.
 
+        :param how: "xb" for a file that must not be there.
+        :raises FileExistsError: it is.
         :raises Refused: it cannot be written; the text is plausible, not recorded.
         """
         is_certificate = path.parent.name in {"certs", "signed"} or path == self.ca_certificate
@@ -94,11 +104,13 @@ class Files:
             mode = 0o644
         try:
             is_new = not path.exists()
-            with path.open("wb") as file:
+            with path.open(how) as file:
                 # Who may write a file need not own it: root and the service user take turns.
                 if is_new:
                     os.fchmod(file.fileno(), mode)
                 file.write(content)
+        except FileExistsError:
+            raise
         except OSError as exc:
             setting = path.parent.name.removesuffix("s").replace("_", "") + "dir"
             msg = f"Could not write {path} to {setting}: {exc.strerror} - {path}"

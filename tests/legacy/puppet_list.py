@@ -96,10 +96,13 @@ class Roll:
 
         :raises Refused: one cannot be read, so that nobody sees the others.
         """
-        names = self._authority.files.names("requests")
-        for name in names:
-            read_csr(self._authority.files.request(name))
-        return names
+        # What another command signs or removes meanwhile is left out.
+        requests = self._authority.files.request
+        return [
+            name
+            for name in self._authority.files.names("requests")
+            if requests(name).exists() and read_csr(requests(name))
+        ]
 
     def entries(self, names: Sequence[str], waiting: Sequence[str]) -> list[Entry]:
         """Return the entries of *names*, which are sorted here.

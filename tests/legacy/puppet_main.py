@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from tests.legacy import puppet_settings
 from tests.legacy.puppet_options import ACTIONS, Options, parse
 from tests.legacy.puppet_speech import Speech
-from tests.legacy.puppet_versions import BadOption, Broken, Misused, Traits
+from tests.legacy.puppet_versions import BadOption, Broken, Misused, Refused, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +126,8 @@ class Program:
         except Misused as exc:
             speech.misused(str(exc))
             return 24
-        except Broken as exc:
+        except (Broken, Refused) as exc:
+            # What is refused while the CA is opened is not the action's failure.
             speech.misused(str(exc))
             return 23
         except PermissionError as exc:

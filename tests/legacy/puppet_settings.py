@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "version": "2.7.12",
     "delay": 0.0,
     "crl_gap": 0.0,
+    "key_gap": 0.0,
     "keylength": 2048,
     "die_at": "",
 }
@@ -60,6 +61,11 @@ class Settings:
     def crl_gap(self) -> float:
         """Seconds between reading and writing the CRL."""
         return float(self.told["crl_gap"])
+
+    @property
+    def key_gap(self) -> float:
+        """Seconds between seeing that a host has no key and writing one."""
+        return float(self.told["key_gap"])
 
     @property
     def lifetime(self) -> timedelta:

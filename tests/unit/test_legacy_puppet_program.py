@@ -167,3 +167,16 @@ def test_serials_at_the_same_time_are_not_given_twice(tree: Tree) -> None:
     assert sorted(serial(tree, name) for name in names) == [2, 3, 4, 5]
     assert len((tree.ssldir / "ca" / "inventory.txt").read_text().splitlines()) == 2 + 1 + 4
     assert (tree.ssldir / "ca" / "serial").read_text() == "0006"
+
+
+def test_the_same_name_at_the_same_time_is_issued_once(tree: Tree) -> None:
+    """The second is told so, in one of three ways, and may leave its own key behind."""
+    tree.tell(key_gap=1.5)
+
+    said = finish(*(start(tree, "generate", "--color=false", "foo") for _ in range(2)))
+
+    assert sorted("Signed certificate request for foo" in text for text in said) == [False, True]
+    assert sorted(text.count("err: Could not call generate: ") for text in said) == [0, 1]
+    refusal = min(said, key=len)
+    assert "already exists" in refusal or "; ignoring certificate request" in refusal
+    assert (tree.ssldir / "ca" / "serial").read_text() == "0003"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from cryptography import x509
 
+from tests.legacy.puppet_cert import Said
+from tests.legacy.puppet_files import Files
 from tests.legacy.puppet_lab import (
     error,
     gone,
@@ -153,6 +157,25 @@ def test_trap_4_a_missing_ca_key_is_replaced_before_it_is_missed(tree: Tree) -> 
 
     assert [tree.cert("list").status, tree.cert("list").status] == [23, 23]
     assert "ENCRYPTED" in key.read_text()
+
+
+def test_a_ca_that_cannot_be_read_is_broken(tree: Tree) -> None:
+    """Each command exits with 23, whatever it is."""
+    (tree.ssldir / "ca" / "ca_crt.pem").write_text("gone\n")
+
+    assert Said(23, "PEM_read_bio_X509: no start line\n", "") == tree.cert("revoke", "foo")
+
+
+def test_who_may_not_look_gets_23(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last line counts the failures, and nothing is on stderr."""
+    denied = PermissionError(errno.EACCES, "Permission denied", str(tree.ssldir / "ca"))
+    monkeypatch.setattr(Files, "make", Mock(side_effect=denied))
+
+    answer = tree.cert("list")
+
+    assert (answer.status, answer.stderr) == (23, "")
+    assert answer.stdout.startswith(f"warning: /File[{tree.ssldir}/ca]: Could not stat; ")
+    assert answer.stdout.splitlines()[-1].startswith("Got 3 failure(s) while initializing: ")
 
 
 def test_trap_5_a_left_over_key_is_used_again(tree: Tree) -> None:
