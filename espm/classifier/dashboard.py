@@ -158,7 +158,7 @@ class DashboardClassifier:
             life = self._lives.get(node.certname)
             if life is not None and (life.generation > node.generation or not life.is_ours):
                 return
-            self._rake.delete(node.certname)
+            self._nodes.remove(node.certname)
             self._remember(node, State.FORGOTTEN)
 
     def ping(self) -> None:

@@ -32,8 +32,12 @@ _UNREADABLE = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeErro
 
 
 class Told(NamedTuple):
-    """What Puppet is told of a node, groups and node merged."""
+    """What Puppet is told of a node, groups and node merged.
 
+    :ivar is_known: whether the dashboard has the node.
+    """
+
+    is_known: bool
     classes: frozenset[str]
     parameters: Mapping[str, str]
 
@@ -92,7 +96,7 @@ def _read(answer: bytes) -> Told:
         # Without types: all values of the dashboard are strings, quoted or not.
         said = yaml.BaseLoader(answer).get_single_data()
         classes = frozenset(folded(name) for name in said["classes"] or ())
-        return Told(classes, _strings(said.get("parameters") or {}))
+        return Told("name" in said, classes, _strings(said.get("parameters") or {}))
     except _UNREADABLE as exc:
         msg = "the answer of the dashboard's ENC is not one that an ENC gives"
         raise BackendRefused(msg) from exc

@@ -22,7 +22,7 @@ from espm.rake import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from espm.classifier.dashboard_enc import DashboardEnc
+    from espm.classifier.dashboard_enc import DashboardEnc, Told
     from espm.classifier.dashboard_values import Said
     from espm.model import Certname
     from espm.rake import Rake
@@ -92,15 +92,30 @@ class DashboardNodes:
         return there
 
     def is_lost(self, name: Certname, said: Said) -> bool:
-        """Return whether the ENC, if it can be asked, says other things.
+        """Return whether the ENC says other things; see :meth:`_seen`."""
+        seen = self._seen(name)
+        return seen is not None and bool(seen.differences(said))
+
+    def remove(self, name: Certname) -> None:
+        """Remove a node; one that is not there is fine.
+
+        :raises espm.errors.BackendError: it may still be there.
+        """
+        self._rake.delete(name)
+        seen = self._seen(name)
+        if seen is not None and seen.is_known:
+            msg = f"the dashboard still has {name}; try again"
+            raise BackendUnavailable(msg)
+
+    def _seen(self, name: Certname) -> Told | None:
+        """Return what the ENC says, None if it can't be asked.
 
         A revocation does not wait for it: without an ENC, nobody gets a catalog either.
         """
         try:
-            told = self._enc.told(name)
+            return self._enc.told(name)
         except BackendError:
-            return False
-        return told is not None and bool(told.differences(said))
+            return None
 
     def _missing(
         self, name: Certname, said: Said, told: Mapping[str, str] | None

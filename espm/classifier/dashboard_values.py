@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from espm.model import Classification, Json
 
-#: Characters of all groups, classes or parameters of a node: what a command line surely takes.
-LONGEST = 32_768
+#: Characters of all groups, classes or parameters of a node: what a command line takes, also when
+#: each of them is quoted for a shell.
+LONGEST = 16_384
 
 
 class Said(NamedTuple):

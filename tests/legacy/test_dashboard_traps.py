@@ -202,7 +202,7 @@ def test_trap_contradicting_groups_fail_the_node(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["a,b", "", " a", "a ", "a\nb", "a\tb", "\x00", "\x7f", "ä", "\ud800", "a" * 40_000]
+    "value", ["a,b", "", " a", "a ", "a\nb", "a\tb", "\x00", "\x7f", "ä", "\ud800", "a" * 16_384]
 )
 def test_trap_lists_have_commas_and_blanks_are_stripped(value: str, subject: Subject) -> None:
     """What a task would make something else of is refused as a parameter and as a group."""
@@ -210,7 +210,17 @@ def test_trap_lists_have_commas_and_blanks_are_stripped(value: str, subject: Sub
         with pytest.raises(InvalidClassification) as caught:
             subject.enc.resolve(said)
 
-        assert re.search("cannot carry|carry only|more than 32768", caught.value.faults[0])
+        assert re.search("cannot carry|carry only|more than 16384", caught.value.faults[0])
+
+
+def test_trap_a_command_line_has_an_end(tmp_path: Path) -> None:
+    """What is let through fits on it, also full of what a shell has to be kept from."""
+    made = legacy_dashboard(tmp_path, "1.2.11")
+    enc = DashboardClassifier(helper_host(made), OPTIONS)
+    longest = {"role": "'" * 8_000, "dc": "$" * 8_000}
+    enc.classify(node(parameters=longest))
+
+    assert dict((made.node(WEB) or {})["parameters"]) == longest
 
 
 @pytest.mark.parametrize("value", [1, 1.5, True, None, ["a"], {"a": "b"}])

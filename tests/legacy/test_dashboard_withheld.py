@@ -18,6 +18,7 @@ from espm.errors import (
     InvalidClassification,
 )
 from espm.model import Certname, Classification
+from espm.model.output import Output
 from espm.nodes import add_node, change_node, delete_node
 from tests.api.platform import PLATFORMS, Door, running
 from tests.legacy.dashboard_subject import WEB, Subject, make_subject, node, with_parameters
@@ -143,6 +144,18 @@ def test_what_was_begun_and_not_answered_is_ours(subject: Subject) -> None:
 
     assert said == {"groups": [], "classes": ["ntp"], "parameters": [("role", "web")]}
     assert subject.node() is None
+
+
+def test_a_removal_that_did_nothing_is_noticed(subject: Subject) -> None:
+    """The task is silent when it works, and may be when it does not; the ENC still has the node."""
+    subject.enc.classify(node())
+    subject.host.instead["node:del"] = Output(0, b"", b"")
+    with pytest.raises(BackendUnavailable, match="the dashboard still has"):
+        subject.enc.forget(node())
+    subject.host.external_node = False
+    subject.enc.forget(node())
+
+    assert subject.host.tasks().count("node:del") == 2
 
 
 def test_names_are_looked_for_once_in_a_while(subject: Subject) -> None:
