@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from espm.errors import BackendError, BackendUnavailable
+from espm.errors import BackendError, BackendUnavailable, InvalidClassification
 from espm.rake import Outcome
 
 if TYPE_CHECKING:
@@ -132,7 +132,10 @@ class DashboardNodes:
 
     def _told_nothing(self, name: Certname) -> Mapping[str, str] | None:
         """Return no parameters where the ENC says that there are none; None when unknown."""
-        seen = self._enc.told(name)
+        try:
+            seen = self._enc.told(name)
+        except InvalidClassification:
+            return None  # Its groups contradict each other, which this change may end.
         return {} if seen is not None and not seen.parameters else None
 
     def _give(self, name: Certname, parameters: Mapping[str, str]) -> None:

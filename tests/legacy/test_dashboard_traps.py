@@ -201,6 +201,20 @@ def test_trap_contradicting_groups_fail_the_node(subject: Subject) -> None:
     assert subject.node() is not None
 
 
+def test_trap_contradicting_groups_can_be_left(subject: Subject) -> None:
+    """Also after a restart, when the groups began to contradict each other since."""
+    for name in ("a", "b"):
+        subject.dashboard.add_group(name)
+    subject.enc.classify(node(groups=("a", "b")))
+    for name, tier in (("a", "front"), ("b", "back")):
+        group = subject.dashboard.store.find("groups", name)
+        assert group
+        subject.dashboard.store.set_parameters(group, {"tier": tier}, replace=True)
+    subject.restarted().enc.classify(node(2, groups=("a",)))
+
+    assert (subject.node() or {})["groups"] == ["a"]
+
+
 @pytest.mark.parametrize(
     "value", ["a,b", "", " a", "a ", "a\nb", "a\tb", "\x00", "\x7f", "ä", "\ud800", "a" * 16_384]
 )
