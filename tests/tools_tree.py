@@ -101,6 +101,8 @@ def make_tools(root: Path, shell: str = "/bin/sh") -> Tools:
         tools.ca.joinpath(name).mkdir(parents=True)
     for name in ("private_keys", "public_keys", "certs", "certificate_requests"):
         tools.ca.parent.joinpath(name).mkdir()
+    for name in ("ca_key.pem", "ca_crt.pem", "ca_crl.pem", "serial", "inventory.txt"):
+        tools.ca.joinpath(name).write_text("0002")
     root.joinpath("bin").mkdir()
     shutil.copy(HELPER, tools.program)
     tools.program.chmod(0o755)

@@ -16,7 +16,10 @@ _SUDO = b"sudo: "
 
 _MEANINGS: dict[int, tuple[type[BackendError], str]] = {
     75: (BackendUnavailable, "another command has kept the lock on Puppet's files for too long"),
-    78: (BackendRefused, "the settings of espm_tools are wrong; espm's log says what"),
+    78: (
+        BackendRefused,
+        "the settings of espm_tools or Puppet's files are wrong; see espm's log",
+    ),
     124: (BackendSilent, "a program of Puppet's did not end in time and was stopped"),
     126: (BackendRefused, "espm_tools cannot be started on the host of Puppet's tools"),
     127: (BackendRefused, "espm_tools is not on the host of Puppet's tools"),

@@ -164,7 +164,9 @@ def test_files_are_printed(tools: Tools) -> None:
     done = [tools.run(*words) for words in (("certificate", NAME), ("request", NAME), ("crl",))]
 
     assert [pem] * 3 == [each.stdout for each in done]
-    assert (tools.run("bundle").returncode, tools.run("bundle").stdout) == (66, b"")
+    tools.ca.joinpath("ca_crt.pem").unlink()
+    gone = tools.run("bundle")
+    assert (gone.returncode, gone.stdout) == (66, b"")
 
 
 def test_half_a_file_is_read_again_under_the_lock(tools: Tools) -> None:
@@ -178,6 +180,18 @@ def test_half_a_file_is_read_again_under_the_lock(tools: Tools) -> None:
         done = tools.run("crl")
 
     assert pem == done.stdout
+
+
+@pytest.mark.parametrize("name", ["ca_key.pem", "ca_crl.pem", "serial", "inventory.txt"])
+def test_puppet_is_not_started_where_it_would_begin_anew(tools: Tools, name: str) -> None:
+    """Serials from 1, an empty CRL, another key: only a backup helps, and the file is named."""
+    held(tools, "signed")
+    held(tools, "requests", OTHER)
+    tools.ca.joinpath(name).unlink()
+    done = [tools.run(*words) for words in (("revoke", NAME), ("sign", OTHER), ("list",))]
+
+    assert [(each.returncode, each.stdout) for each in done] == [(78, b"")] * 3
+    assert all(f"{name} is missing" in each.stderr.decode() for each in done)
 
 
 def test_a_csr_is_handed_in_once(tools: Tools) -> None:
@@ -548,8 +562,6 @@ def test_the_enc_is_asked_for_one_name(tools: Tools) -> None:
 
 def test_ping_looks_at_files_and_programs(tools: Tools) -> None:
     """It starts nothing, and names what is missing."""
-    for name in ("ca_crt.pem", "ca_crl.pem"):
-        tools.ca.joinpath(name).touch()
     there = [tools.run("ping", what).returncode for what in ("ca", "dashboard")]
     tools.root.joinpath("Rakefile").unlink()
     tools.ca.joinpath("ca_crl.pem").unlink()

@@ -1,0 +1,142 @@
+"""Launches and retirements by the use cases, with an old Puppet's CA that starts as slowly."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from espm import x509
+from espm.certificates import Order
+from espm.errors import BackendError
+from espm.model import Certname, Classification
+from espm.nodes import add_node, delete_node
+from espm.revoker import Revoker
+from tests.api.platform import PLATFORMS, Door, Espm, running
+from tests.legacy.old_ca import OldCa, old_ca
+from tests.legacy.puppet_lab import revoked, serial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from espm.ports import Ports
+
+log = logging.getLogger(__name__)
+
+NAMES = [Certname(f"n{number}.example.com") for number in range(20)]
+
+
+@pytest.fixture
+def espm(tmp_path: Path) -> Iterator[Espm]:
+    """Return an espm with a ledger and an ENC."""
+    directory = tmp_path / "espm"
+    directory.mkdir()
+    with running(directory, Door("", "")) as started:
+        yield started
+
+
+def ports_of(espm: Espm, old: OldCa, **options: object) -> Ports:
+    """Return what the use cases need, with the old CA."""
+    return replace(espm.ports, ca=old.connect(**options), key_type="rsa")
+
+
+def launch(name: Certname, ports: Ports) -> bytes:
+    """Launch a node with a certificate and return its certificate."""
+    added = add_node(
+        PLATFORMS[0], name, Classification(), ports, order=Order(), request_id="test"
+    )  # fmt: skip
+    assert added.delivery is not None
+    assert added.delivery.private_key is not None
+    assert added.delivery.certificate.issued is not None
+    return added.delivery.certificate.issued.pem.encode()
+
+
+def at_once(work: Callable[[Certname], object], names: list[Certname]) -> None:
+    """Do *work* for all *names* at the same time."""
+    threads = [threading.Thread(target=work, args=[name]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def seconds(old: OldCa, action: str) -> float:
+    """Return how long the commands of one action have taken together."""
+    done = [each for each in old.tree.commands() if each.argv[:2] == ["cert", action]]
+    return sum((each.end or each.start) - each.start for each in done)
+
+
+def test_launches_at_the_same_time_are_signed_together(espm: Espm, old_ca_: OldCa) -> None:
+    """Each gets its own certificate, and Ruby starts less often than there are nodes."""
+    ports = ports_of(espm, old_ca_)
+    issued: dict[str, bytes] = {}
+    at_once(lambda name: issued.update({name: launch(name, ports)}), NAMES[:8])
+
+    assert {name: x509.common_name(pem) for name, pem in issued.items()} == {
+        name: name for name in NAMES[:8]
+    }
+    assert len(old_ca_.ruby()) < 6
+
+
+@pytest.fixture
+def old_ca_(tmp_path: Path) -> OldCa:
+    """Return the CA of Puppet Enterprise 2.5."""
+    return old_ca(tmp_path, "2.7.12")
+
+
+@pytest.mark.slow
+def test_20_launches_take_less_than_5_seconds_of_the_ca(espm: Espm, old_ca_: OldCa) -> None:
+    """With the start-up time that the real 2.7.12 has; one by one they take more than 11."""
+    ports = ports_of(espm, old_ca_)
+    old_ca_.tree.tell(delay=0.55)
+    at_once(lambda name: launch(name, ports), NAMES)
+    together, commands = seconds(old_ca_, "sign"), len(old_ca_.ruby("sign"))
+    for name in NAMES:
+        launch(Certname(f"one-{name}"), ports)
+    alone = seconds(old_ca_, "sign") - together
+    log.info("20 launches: %.1f s in %d commands; one by one %.1f s", together, commands, alone)
+
+    assert len(list(old_ca_.ca.joinpath("signed").glob("n*.pem"))) == 20
+    assert together < 5
+    assert alone > 11
+
+
+@pytest.mark.slow
+def test_20_retirements_are_revoked_together(espm: Espm, old_ca_: OldCa) -> None:
+    """All are in the CRL, and every name is free again."""
+    ports = ports_of(espm, old_ca_)
+    at_once(lambda name: launch(name, ports), NAMES)
+    serials = {serial(old_ca_.tree, name) for name in NAMES}
+    revoker = Revoker(ports)
+    ports = replace(ports, carrier=revoker)
+    thread = threading.Thread(target=revoker.run)
+    thread.start()
+    at_once(
+        lambda name: delete_node(PLATFORMS[0], name, ports, request_id="test", patience=120), NAMES
+    )
+    revoker.end()
+    thread.join()
+
+    assert serials <= set(revoked(old_ca_.tree))
+    assert [argv for argv in old_ca_.ruby("revoke") if argv[-2] != "--"] != []
+    assert len(old_ca_.ruby("revoke")) < 6
+    assert [path.name for path in old_ca_.ca.joinpath("signed").glob("n*.pem")] == []
+
+
+def test_the_ledger_knows_the_key_before_puppet_generates(espm: Espm, old_ca_: OldCa) -> None:
+    """A generate that was killed leaves a CSR of our key, and taking the node back removes it."""
+    ports = ports_of(espm, old_ca_, native_generate=True)
+    old_ca_.tree.tell(die_at="csr")
+    with pytest.raises(BackendError):
+        launch(NAMES[0], ports)
+    keys = old_ca_.tree.ssldir / "private_keys"
+
+    assert list(old_ca_.ca.joinpath("requests").iterdir()) == []
+    assert [path.name for path in keys.iterdir() if "n0" in path.name] == []
+    assert list(ports.ledger.nodes()) == []
+    assert x509.common_name(launch(NAMES[0], ports)) == NAMES[0]
+    assert len(old_ca_.ruby("generate")) == 2
