@@ -6,14 +6,14 @@ Names are kept for a while, for each look starts Rails; what seems unknown is lo
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from espm.classifier.dashboard_values import Said, faults, named, unknown
 from espm.errors import InvalidClassification
 from espm.rake import Names, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from espm.model import Classification
     from espm.rake import Rake
@@ -22,6 +22,18 @@ log = logging.getLogger(__name__)
 
 #: A look at the dashboard's names that is at most this old (seconds) is fresh.
 FRESH = 5.0
+
+
+class _Known(NamedTuple):
+    """The names that a platform may use."""
+
+    groups: Sequence[str]
+    classes: Sequence[str]
+
+    def lacking(self, groups: Iterable[str], classes: Iterable[str]) -> Iterator[str]:
+        """Yield a fault for each name that is not there."""
+        yield from unknown("group", groups, self.groups)
+        yield from unknown("class", classes, self.classes)
 
 
 class Offer:
@@ -51,17 +63,18 @@ class Offer:
             tasks cannot carry.
         """
         groups, classes = classification.groups, tuple(classification.classes)
-        found = [*faults(classification, self.environment)]
-        if [*self._unknown(groups, classes, None)]:
-            found += self._unknown(groups, classes, FRESH)
+        known = self._known(groups, classes, None)
+        if [*known.lacking(groups, classes)]:
+            known = self._known(groups, classes, FRESH)
+        found = [*faults(classification, self.environment), *known.lacking(groups, classes)]
         if classification.parameters and "node:parameters" not in self._rake.tasks():
             found.append("parameters: this dashboard is older than 1.2.7 and has no task for them")
         if found:
             msg = found[0] if len(found) == 1 else "the dashboard can't carry this classification"
             raise InvalidClassification(msg, found)
         return Said(
-            named(groups, self._known_groups(groups)),
-            named(classes, self._known_classes(classes)),
+            named(groups, known.groups),
+            named(classes, known.classes),
             dict(classification.parameters),
         )
 
@@ -70,7 +83,8 @@ class Offer:
 
         :param classes: whether nobody else looks at the classes.
         """
-        return [*self._unknown(said.groups, said.classes if classes else (), FRESH)]
+        wanted = said.classes if classes else ()
+        return [*self._known(said.groups, wanted, FRESH).lacking(said.groups, wanted)]
 
     def refusing(self) -> tuple[str, ...]:
         """Return the class that keeps a node from its catalogs; nothing where it is missing."""
@@ -91,16 +105,13 @@ class Offer:
         """Have the classes looked for afresh."""
         self._classes.expire()
 
-    def _unknown(
+    def _known(
         self, groups: Sequence[str], classes: Sequence[str], max_age: float | None
-    ) -> Iterator[str]:
-        yield from unknown("group", groups, self._known_groups(groups, max_age))
-        yield from unknown("class", classes, self._known_classes(classes, max_age))
-
-    def _known_groups(self, wanted: Sequence[str], max_age: float | None = None) -> Sequence[str]:
-        """Return the groups; none are looked for where none are wanted."""
-        return self._groups.get(max_age) if wanted else ()
-
-    def _known_classes(self, wanted: Sequence[str], max_age: float | None = None) -> Sequence[str]:
-        names = self._classes.get(max_age) if wanted else ()
-        return [name for name in names if folded(name) != folded(self._withheld)]
+    ) -> _Known:
+        """Return the names of both kinds; none are looked for where none are wanted."""
+        found = self._classes.get(max_age) if classes else ()
+        withheld = folded(self._withheld)
+        return _Known(
+            self._groups.get(max_age) if groups else (),
+            [name for name in found if folded(name) != withheld],
+        )

@@ -174,15 +174,19 @@ def test_trap_no_task_reads_a_node_back(
 
 
 def test_trap_old_dashboards_have_no_task_for_parameters(tmp_path: Path) -> None:
-    """They are refused with that reason; the tasks are looked at once."""
+    """They are refused with that reason after one look at the tasks; and no node needs to be made
+    anew for them."""
     subject = make_subject(tmp_path, "1.2.6")
     for _ in range(2):
         with pytest.raises(InvalidClassification, match=r"older than 1\.2\.7"):
             subject.enc.resolve(Classification(parameters={"role": "web"}))
     subject.enc.classify(node(1, classes={"ntp": {}}))
-    subject.restarted().enc.classify(node(2))
+    subject.host.external_node = False
+    later = subject.restarted()
+    later.enc.classify(node(2))
 
     assert subject.host.tasks().count("tasks") == 1
+    assert later.host.tasks() == ["tasks", "node:classes", "node:groups"]
     assert subject.node() == {"groups": [], "classes": [], "parameters": []}
 
 
@@ -319,6 +323,21 @@ def test_trap_an_unknown_node_has_no_classes(subject: Subject) -> None:
 
     with pytest.raises(BackendRefused, match="class ntp"):
         subject.enc.classify(node(classes={"ntp": {}}))
+
+
+def test_trap_a_value_may_arrive_as_another_one(subject: Subject) -> None:
+    """A database that cuts it short, say: Puppet would be told something that nobody said."""
+    store = subject.dashboard.store
+
+    def cut() -> None:
+        row = store.find("nodes", WEB)
+        assert row
+        store.set_parameters(row, {"role": "we"}, replace=True)
+
+    subject.host.before["enc"] = cut
+
+    with pytest.raises(BackendRefused, match="parameter role"):
+        subject.enc.classify(with_parameters(1, role="web"))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from espm import endings
 from espm.classifier import dashboard_lives
+from espm.classifier.dashboard import DashboardClassifier
 from espm.errors import (
     BackendSilent,
     BackendUnavailable,
@@ -21,6 +22,7 @@ from espm.model import Certname, Classification
 from espm.model.output import Output
 from espm.nodes import add_node, change_node, delete_node
 from tests.api.platform import PLATFORMS, Door, running
+from tests.legacy.dashboard_host import OPTIONS
 from tests.legacy.dashboard_subject import WEB, Subject, make_subject, node, with_parameters
 
 if TYPE_CHECKING:
@@ -168,6 +170,14 @@ def test_names_are_looked_for_once_in_a_while(subject: Subject) -> None:
             subject.enc.resolve(Classification(groups=("new",)))
 
     assert subject.host.tasks() == ["nodegroup:list"]
+
+
+def test_one_look_is_enough_for_a_request(subject: Subject) -> None:
+    """Also where names are not kept at all."""
+    enc = DashboardClassifier(subject.host, {**OPTIONS, "classes_cache": 0.0})
+    enc.resolve(Classification(groups=("db",), classes={"ntp": {}}))
+
+    assert subject.host.tasks() == ["nodeclass:list", "nodegroup:list"]
 
 
 def test_a_bare_node_needs_no_look(subject: Subject) -> None:
