@@ -175,7 +175,8 @@ def test_trap_no_task_reads_a_node_back(
 
 def test_trap_old_dashboards_have_no_task_for_parameters(tmp_path: Path) -> None:
     """They are refused with that reason after one look at the tasks; and no node needs to be made
-    anew for them."""
+    anew for them.
+    """
     subject = make_subject(tmp_path, "1.2.6")
     for _ in range(2):
         with pytest.raises(InvalidClassification, match=r"older than 1\.2\.7"):

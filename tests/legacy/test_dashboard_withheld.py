@@ -160,6 +160,18 @@ def test_a_removal_that_did_nothing_is_noticed(subject: Subject) -> None:
     assert subject.host.tasks().count("node:del") == 2
 
 
+def test_what_a_broken_change_left_is_not_taken_for_the_old(subject: Subject) -> None:
+    """The old version is told again in full, as the use case takes a change back."""
+    subject.enc.classify(with_parameters(1, role="web"))
+    subject.host.instead["node:parameters"] = BackendSilent("the host did not answer")
+    with pytest.raises(BackendSilent):
+        subject.enc.classify(with_parameters(2, role="db"))
+    del subject.host.instead["node:parameters"]
+    subject.enc.classify(with_parameters(3, role="web"))
+
+    assert (subject.node() or {})["parameters"] == [("role", "web")]
+
+
 def test_names_are_looked_for_once_in_a_while(subject: Subject) -> None:
     """Only what seems unknown is looked for afresh, and not by every request of a burst."""
     subject.enc.resolve(Classification(groups=("db",)))
