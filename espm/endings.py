@@ -101,10 +101,15 @@ def _prepare_add(node: Node, intent: Intent, ports: Ports) -> Prepared:
     """
     current = ports.ledger.node(node.platform, node.certname)
     if current.state is NodeState.ACTIVE and current.generation == node.generation:
-        intent = ports.ledger.begin(current, IntentKind.DELETE, request_id="undo")
+        intent = _undo(current, IntentKind.DELETE, intent, ports)
     else:
         current = ports.ledger.condemn(intent)
     return _prepare_delete(current, intent, ports)
+
+
+def _undo(node: Node, kind: IntentKind, done: Intent, ports: Ports) -> Intent:
+    """Begin to take back what was *done* in the ledger, though nobody was told so."""
+    return ports.ledger.begin(node, kind, request_id="undo", undoes=done)
 
 
 def _prepare_issue(node: Node, intent: Intent, ports: Ports) -> Prepared:
@@ -121,7 +126,7 @@ def _prepare_issue(node: Node, intent: Intent, ports: Ports) -> Prepared:
     ]
     if standing and ports.ledger.is_closed(intent):
         current = ports.ledger.node(node.platform, node.certname)
-        intent = ports.ledger.begin(current, IntentKind.REVOKE, request_id="undo")
+        intent = _undo(current, IntentKind.REVOKE, intent, ports)
     return Prepared(node, intent, standing)
 
 

@@ -105,6 +105,11 @@ def settle(connection: sa.Connection, intent: Intent, *, done: bool) -> None:
     connection.execute(of_intent(intent.ident).values(made=made))
 
 
+def unmake(connection: sa.Connection, intent: Intent) -> None:
+    """Note that what *intent* made is taken back, and nobody was told of it."""
+    connection.execute(of_intent(intent.ident).values(made=False))
+
+
 def of_intent(ident: str) -> sa.Update:
     """Return the update of the row that hangs on an intent."""
     return replays.update().where(replays.c.intent == ident)

@@ -102,10 +102,13 @@ class SqlLedger(Reader, SqlReplays):
         payload: Mapping[str, Json] | None = None,
         *,
         request_id: str,
+        undoes: Intent | None = None,
     ) -> Intent:
         """See :meth:`espm.ports.Ledger.begin`."""
         with self._claiming() as (connection, claimed):
             nodes.admit(connection, node, kind)
+            if undoes is not None:
+                replays.unmake(connection, undoes)
             if kind is IntentKind.ISSUE:
                 certificates.refuse_second(connection, node)
             given = payload or {}

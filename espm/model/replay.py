@@ -9,6 +9,9 @@ wherever espm was killed::
         │                  v                                                                  │
         └─ the repeat ── NOTHING             OPEN, left, and a deletion took its place ───────┘
            runs anew
+
+Where the ledger closed the intent and could not say so, what was made is taken back, and the
+request has left NOTHING, too.
 """
 
 from __future__ import annotations

@@ -70,8 +70,12 @@ class Ledger(Replays, Protocol):
         payload: Mapping[str, Json] | None = None,
         *,
         request_id: str,
+        undoes: Intent | None = None,
     ) -> Intent:
         """Open and claim an intent on a live node.
+
+        :param undoes: a closed ADD or ISSUE that it takes back, for nobody was told that it was
+            done; a request with its Idempotency-Key may run anew.
 
         CHANGE needs an active node with no claimed or left CHANGE; ISSUE and REVOKE need an
         active node with no claimed or left ISSUE or REVOKE.  DELETE needs a node without any

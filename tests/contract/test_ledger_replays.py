@@ -111,6 +111,19 @@ def test_an_addition_that_was_taken_back_left_nothing(ledger: SqlLedger) -> None
     assert count(ledger) == 1
 
 
+def test_an_addition_whose_answer_was_lost_and_that_is_taken_back_left_nothing(
+    ledger: SqlLedger,
+) -> None:
+    """The ledger took the last step and could not say so: nobody was told of the node."""
+    _, intent = reserve(noting(ledger))
+    node = ledger.activate(intent)
+    undoing = ledger.begin(node, IntentKind.DELETE, request_id="undo", undoes=intent)
+    assert fate(ledger) is Fate.NOTHING
+    ledger.bury(undoing)
+
+    assert fate(ledger) is Fate.NOTHING
+
+
 def test_an_addition_that_a_deletion_superseded_is_gone(ledger: SqlLedger) -> None:
     """Who deleted the name does not get it back by a late repeat."""
     node, intent = reserve(noting(ledger))

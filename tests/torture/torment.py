@@ -173,6 +173,7 @@ class Tally:
         """Count one."""
         if outcome.faults:
             self.faults[torment] = outcome.faults
+            say(f"{torment}: {outcome.faults}")
         if outcome.met(torment):
             self.tried += 1
         else:
