@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from contextlib import contextmanager, suppress
 from selectors import EVENT_READ, DefaultSelector
@@ -100,12 +101,12 @@ def _started(
         except OSError as exc:
             msg = "a program that espm needs cannot be started; espm's log says which"
             raise BackendUnavailable(msg) from exc
-    with process:
-        try:
-            yield process
-        finally:
-            # Not waited for yet, so its id, which is the group's, cannot be anybody else's.
-            _signal(process, signal.SIGKILL)
+    try:
+        yield process
+    finally:
+        # Not waited for yet, so its id, which is the group's, cannot be anybody else's.
+        killed = _signal(process, signal.SIGKILL)
+        _bury(process, killed=killed)
 
 
 @contextmanager
@@ -188,9 +189,25 @@ def _stop(
     raise BackendSilent(msg) from TimeoutError(f"{process.args!r}")
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Signal the process group, and return whether we may: what sudo has started is root's."""
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        try:
+            os.killpg(process.pid, number)
+        except PermissionError:
+            return False
+    return True
+
+
+def _bury(process: subprocess.Popen[bytes], *, killed: bool) -> None:
+    """Wait for a program's end; in the background where we could not bring it about."""
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    if killed or process.poll() is not None:
+        process.wait()
+    else:
+        threading.Thread(target=process.wait, name="espm buries", daemon=True).start()
 
 
 @contextmanager

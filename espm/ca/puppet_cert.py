@@ -48,7 +48,7 @@ CAN = ("make-key", "sign-csr", "sign-pending", "replace-pending", "revoke")
 CHECKS = ("old tools", "puppet cert", "CA files", "after revoke", "CRL")
 
 #: Old agents read no other keys.
-KEY_TYPE = "rsa"
+KEY_TYPE = "rsa2048"
 
 SPEC = f"""{HOST_SPEC}
 # Whether Puppet's own generate issues the certificates for keys that espm makes: yes or no. The
@@ -141,7 +141,11 @@ class PuppetCert:
 
     def revoke(self, certnames: Sequence[Certname]) -> None:
         """Revoke the certificates the CA holds for *certnames*; the files stay."""
-        self._end("revoke", certnames)
+        output = self._end("revoke", certnames)
+        if output is not None:
+            self._after.want()
+            if failed(output):
+                raise blame(output, "revoke", certnames[0])
 
     def clean(self, certname: Certname) -> None:
         """Remove certificate and CSR of *certname* from the CA, so that the name is free."""
@@ -168,8 +172,11 @@ class PuppetCert:
     def clean_all(self, certnames: Sequence[Certname]) -> None:
         """Revoke the certificates of *certnames* and remove them, all at once."""
         output = self._end("clean", certnames)
+        if output is None:
+            return
+        self._after.want()
         left = [name for name in certnames if self.certificate(name) is not None]
-        if left and output is not None:
+        if left:
             raise blame(output, "clean", left[0])
 
     def can_heal(self) -> bool:
@@ -199,15 +206,14 @@ class PuppetCert:
 
     def _end(self, action: str, certnames: Sequence[Certname]) -> Output | None:
         """Revoke or clean those of *certnames* that the CA holds; None when it holds none."""
+        if not certnames:
+            return None
         output = self._call(action, *certnames)
         if output.status == _NO_FILE:
             held = [name for name in certnames if self.certificate(name) is not None]
             if not held:
                 return None
             output = self._call(action, *held)
-        self._after.want()
-        if action == "revoke" and failed(output):
-            raise blame(output, action, certnames[0])
         return output
 
     def _file(self, verb: str, certname: Certname) -> bytes | None:

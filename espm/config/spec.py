@@ -107,9 +107,9 @@ reserved = names(default=list())
 [ca]
 # How espm reaches Puppet's CA: {ca}.
 backend = option({ca}, default="http_api")
-# Type of the keys that espm makes: ec (P-256), rsa (3072 bits), or auto, which is rsa with the
-# backend puppet_cert, for old agents know nothing else, and ec with the others.
-key_type = option("auto", "ec", "rsa", default="auto")
+# Type of the keys that espm makes: ec (P-256), rsa (3072 bits), rsa2048, or auto, which is rsa2048
+# with the backend puppet_cert, for old agents know RSA only, and ec with the others.
+key_type = option("auto", "ec", "rsa", "rsa2048", default="auto")
 # Absolute path of ca_crl.pem, needed where the CA serves the infrastructure CRL; else empty.
 crl_file = optional_path(default="")
 # Absolute path of the CA's directory of signed certificates on this host, if espm's user may write

@@ -44,7 +44,7 @@ class Ports:
     :ivar carrier: carries on what needs the CA's revocations.
     :ivar reserved: certnames that are never a node's: the servers' and espm's own.
     :ivar check_classes: whether unknown classes and parameters are refused.
-    :ivar key_type: ``ec`` or ``rsa``, for the keys that espm makes.
+    :ivar key_type: ``ec``, ``rsa`` or ``rsa2048``, for the keys that espm makes.
     """
 
     ledger: Ledger

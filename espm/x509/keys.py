@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
+#: Bits of the kinds of RSA keys.
+_RSA = {"rsa": 3072, "rsa2048": 2048}
+
+
 def new_key(key_type: str = "ec") -> Key:
     """Return a new private key.
 
     :param key_type: ``ec`` for P-256, ``rsa`` for 3072 bits: both are of the strength that NIST
-        SP 800-57 part 1, table 2, gives 128 bits.
+        SP 800-57 part 1, table 2, gives 128 bits; ``rsa2048``, of 112 bits, is made four times as
+        fast.
     """
-    if key_type == "rsa":
-        return rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    if bits := _RSA.get(key_type):
+        return rsa.generate_private_key(public_exponent=65537, key_size=bits)
     return ec.generate_private_key(ec.SECP256R1())
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from espm import x509
+from espm.ca import puppet_cert
 from espm.certificates import Order
 from espm.errors import BackendError
 from espm.model import Certname, Classification
@@ -41,7 +42,7 @@ def espm(tmp_path: Path) -> Iterator[Espm]:
 
 def ports_of(espm: Espm, old: OldCa, **options: object) -> Ports:
     """Return what the use cases need, with the old CA."""
-    return replace(espm.ports, ca=old.connect(**options), key_type="rsa")
+    return replace(espm.ports, ca=old.connect(**options), key_type=puppet_cert.KEY_TYPE)
 
 
 def launch(name: Certname, ports: Ports) -> bytes:

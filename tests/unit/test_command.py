@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from espm import command
-from espm.errors import BackendUnavailable
+from espm.errors import BackendSilent, BackendUnavailable
 
 SH = "/bin/sh"
 
@@ -158,3 +159,32 @@ def _alive(pid: int) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def _not_ours(*_: object) -> None:
+    raise PermissionError
+
+
+def test_what_sudo_runs_is_roots_and_ends_like_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may not be signalled, not even when it has ended; that is no error."""
+    monkeypatch.setattr("os.killpg", _not_ours)
+
+    assert command.run([SH, "-c", "echo out; exit 3"], timeout=10) == command.Output(
+        3, b"out\n", b""
+    )
+
+
+def test_what_sudo_runs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is late and can't be killed, it is left to its own limit and waited for later."""
+    monkeypatch.setattr("os.killpg", _not_ours)
+    start = time.monotonic()
+    with pytest.raises(BackendSilent, match="in time"):
+        command.run([SH, "-c", "exec sleep 4"], timeout=0.3)
+
+    assert time.monotonic() - start < 3
+    burying = [each for each in threading.enumerate() if each.name == "espm buries"]
+    for thread in burying:
+        thread.join(10)
+    assert [thread.is_alive() for thread in burying] == [False]
