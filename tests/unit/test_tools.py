@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509 as cx509
@@ -18,6 +19,9 @@ from espm import x509
 from espm.host import RELEASE
 from espm.model import Certname
 from tests.tools_tree import HELPER, Tools, make_tools, others_can_write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = "web1.example.com"
 OTHER = "web2.example.com"
@@ -421,6 +425,29 @@ def test_a_caller_who_goes_away_stops_nothing(tools: Tools) -> None:
         helper.wait(timeout=10)
 
     assert marker.exists()
+
+
+def test_what_a_killed_helper_leaves_goes_after_the_limit(tools: Tools) -> None:
+    """The program is ended and its home removed by what watches over it."""
+    tools.impatient()
+    tools.settings(limit=1)
+    note = tools.root / "home"
+    tools.script("puppet", f"#!/bin/sh\necho $HOME > {note}\nexec sleep 30\n")
+    with subprocess.Popen([tools.shell, str(tools.program), "list"]) as helper:
+        _eventually(lambda: note.exists() and note.read_text().endswith("\n"))
+        helper.kill()
+    scratch = Path(note.read_text().strip()).parent
+    there = scratch.exists()
+    _eventually(lambda: not scratch.exists())
+
+    assert there
+
+
+def _eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_nothing_is_left_in_tmp(tools: Tools) -> None:
