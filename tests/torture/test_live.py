@@ -11,16 +11,15 @@ import pytest
 
 from tests.torture.live_world import live_world
 from tests.torture.load import Load
-from tests.torture.results import FULL, Result, say, share
+from tests.torture.results import Result, say, share
 from tests.torture.scenarios import SCENARIOS
 from tests.torture.test_kills import LATE, kill_under, recovered
-from tests.torture.torment import plan, suffer_all
+from tests.torture.torment import chosen, suffer_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.live.lab import Lab
-    from tests.torture.torment import Torment
     from tests.torture.world import World
 
 pytestmark = [pytest.mark.live, pytest.mark.torture, pytest.mark.timeout(7200)]
@@ -28,8 +27,8 @@ pytestmark = [pytest.mark.live, pytest.mark.torture, pytest.mark.timeout(7200)]
 #: How many scenarios a bounded run takes, and how many ends of each.
 SCENES, SAMPLE = 3, 4
 
-#: How many ends on ways back, and of starts after an end, a full run takes of each scenario; the
-#: double meets them all, and each takes seconds here.
+#: How many ends on ways back, and of starts after an end, a full run takes of each scenario; each
+#: takes seconds here.
 WAYS = 40
 
 
@@ -45,22 +44,13 @@ def test_no_sudden_end_leaves_anything(world: World, scenario: str) -> None:
     """What the CA's files and its CRL say agrees with the ledger and the ENC, wherever it ended."""
     scenarios = [scenario] if scenario in SCENARIOS else random.sample([*SCENARIOS], SCENES)
     for name in scenarios:
-        tally = suffer_all([world], torments := chosen(world, name))
+        torments = chosen(world, name, SAMPLE, WAYS)
+        tally = suffer_all([world], torments)
 
         faults = len(tally.faults)
         Result("killed at a point", "Puppet Server", tally.tried, faults).keep()
         assert not tally.faults
         assert tally.tried >= len(torments) / 2, tally.missed
-
-
-def chosen(world: World, name: str) -> list[Torment]:
-    """Return the ends to meet in a scenario: a few, or each one while nothing else goes wrong."""
-    torments = list(plan(world, name, ways=share(0, 99)))
-    first = [torment for torment in torments if not torment.fail and not torment.again]
-    if not FULL:
-        return random.sample(first, SAMPLE)
-    ways = [torment for torment in torments if torment not in first]
-    return first + random.sample(ways, min(WAYS, len(ways)))
 
 
 def test_no_kill_under_load_leaves_anything(world: World) -> None:

@@ -5,15 +5,14 @@ Against the double of Puppet's CA; a bounded run takes a sample, another one eac
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.torture.daemon import PORTS, methods
-from tests.torture.results import Result, share
+from tests.torture.results import Result
 from tests.torture.scenarios import SCENARIOS
-from tests.torture.torment import plan, suffer_all
+from tests.torture.torment import chosen, plan, suffer_all
 from tests.torture.world import fake_world
 
 if TYPE_CHECKING:
@@ -26,6 +25,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(3600)]
 #: How many ends a bounded run takes of each scenario, and how many deeds are done at once.
 SAMPLE, SIDE_BY_SIDE = 6, 2
 
+#: How many ends on ways back, and of starts after an end, a full run takes of each scenario; it has
+#: hundreds of them.
+WAYS = 150
+
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_sudden_end_leaves_anything(tmp_path: Path, nursery: Nursery, scenario: str) -> None:
@@ -34,8 +37,7 @@ def test_no_sudden_end_leaves_anything(tmp_path: Path, nursery: Nursery, scenari
     for place in places:
         place.mkdir()
     with fake_world(places[0], nursery) as (one, _), fake_world(places[1], nursery) as (two, _):
-        torments = list(plan(one, scenario, ways=share(1, 99)))
-        torments = random.sample(torments, min(share(SAMPLE, 9999), len(torments)))
+        torments = chosen(one, scenario, SAMPLE, WAYS)
         tally = suffer_all([one, two], torments)
 
     Result("killed at a point", "fake CA", tally.tried, len(tally.faults)).keep()

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tests.torture.results import say
+from tests.torture.results import FULL, say, share
 from tests.torture.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -138,6 +138,20 @@ def plan(world: World, scenario: str, *, ways: int = 99) -> Iterator[Torment]:
         killed = replace(plain, kill=point)
         recovery = _listed(world, killed).recovery
         yield from (replace(killed, again=each) for each in recovery)
+
+
+def chosen(world: World, scenario: str, few: int, ways: int) -> list[Torment]:
+    """Return the torments that this run takes of a scenario.
+
+    A full run takes each end while nothing else goes wrong, and *ways* at random of those on the
+    ways back and of the starts after an end; another run takes *few*.
+    """
+    torments = list(plan(world, scenario, ways=share(1, 99)))
+    if not FULL:
+        return random.sample(torments, min(few, len(torments)))
+    first = [torment for torment in torments if not torment.fail and not torment.again]
+    others = [torment for torment in torments if torment.fail or torment.again]
+    return first + random.sample(others, min(ways, len(others)))
 
 
 def _listed(world: World, torment: Torment) -> Outcome:
