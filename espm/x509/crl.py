@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from espm.errors import BackendRefused, RevocationUnproven
 from espm.x509.certificate import certificates, parse_certificate
+from espm.x509.signatures import signed_by
 from espm.x509.unreadable import UNREADABLE, readable
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Revocations:
         crls = _crls(pem)
         self._cas = [] if bundle is None else certificates(bundle)
         if bundle is not None:
-            crls = [crl for crl in crls if _vouched(crl, self._cas)]
+            crls = [crl for crl in crls if any(signed_by(crl, ca) for ca in self._cas)]
         # One look-up in the CRL goes through all of it; a set is made once and asked for nothing.
         self._known = [(crl.issuer, _key_of(crl), frozenset(_serials(crl))) for crl in crls]
         self.entries = sum(len(serials) for *_, serials in self._known)
@@ -82,7 +82,7 @@ class Revocations:
         Without a bundle it is not known of any.
         """
         (certificate,) = certificates(issued.pem.encode())[:1]
-        return bool(self._cas) and not any(_signed(certificate, ca) for ca in self._cas)
+        return bool(self._cas) and not any(signed_by(certificate, ca) for ca in self._cas)
 
 
 def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None) -> bool:
@@ -109,24 +109,3 @@ def _key_of(signed: x509.Certificate | x509.CertificateRevocationList) -> bytes 
     except (x509.ExtensionNotFound, *UNREADABLE):
         return None
     return found.value.key_identifier
-
-
-def _signed(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    """Return whether *ca* signed *certificate*."""
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except (InvalidSignature, *UNREADABLE):
-        return False
-    return True
-
-
-def _vouched(crl: x509.CertificateRevocationList, cas: list[x509.Certificate]) -> bool:
-    """Return whether one of *cas* signed *crl*."""
-    for ca in cas:
-        try:
-            # Puppet's CAs have RSA or EC keys; for others the type checker would be right.
-            if ca.subject == crl.issuer and crl.is_signature_valid(ca.public_key()):  # type: ignore[arg-type]
-                return True
-        except UNREADABLE:
-            continue
-    return False
