@@ -16,7 +16,9 @@ from espm.errors import BackendError
 from espm.model import Certname, Classification
 from espm.nodes import add_node, delete_node
 from espm.revoker import Revoker
+from tests import scratch_sshd
 from tests.api.platform import PLATFORMS, Door, Espm, running
+from tests.conftest import absent
 from tests.legacy.old_ca import OldCa, old_ca
 from tests.legacy.puppet_lab import revoked, serial
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from espm.ports import Ports
+    from tests.scratch_sshd import Sshd
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +107,29 @@ def test_20_launches_take_less_than_5_seconds_of_the_ca(espm: Espm, old_ca_: Old
     assert len(list(old_ca_.ca.joinpath("signed").glob("n*.pem"))) == 20
     assert together < 5
     assert alone > 11
+
+
+@pytest.mark.slow
+def test_launches_by_ssh_are_signed_together(espm: Espm, old_ca_: OldCa, sshd: Sshd) -> None:
+    """On one connection, with more at the same time than sshd takes sessions."""
+    ports = ports_of(espm, old_ca_, **sshd.options())
+    at_once(lambda name: launch(name, ports), NAMES)
+
+    assert len(list(old_ca_.ca.joinpath("signed").glob("n*.pem"))) == 20
+    assert len(old_ca_.ruby("sign")) < 10
+    assert sshd.connections == 1
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    """Return a running sshd."""
+    if why := scratch_sshd.missing():
+        absent(why)
+    directory = tmp_path / "sshd"
+    directory.mkdir()
+    started = scratch_sshd.start(directory)
+    yield started
+    started.stop()
 
 
 @pytest.mark.slow
