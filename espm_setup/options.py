@@ -60,6 +60,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args.stack = STACKS.get((args.ca, args.classifier))
     if args.stack is None:
         result.error(f"--classifier {args.classifier} does not go with --ca {args.ca}")
+    # What espm makes later suits the CA, unless the administrator says it.
+    args.node_keys = args.key_type or ("auto" if args.stack.tools else args.stack.key_type)
     args.key_type = args.key_type or args.stack.key_type
     options_old.check(result, args)
     return args

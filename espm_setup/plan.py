@@ -145,7 +145,7 @@ def _puppet_section(plan: Plan) -> dict[str, object]:
 
 
 def _ca_section(plan: Plan, args: argparse.Namespace, owner: Owner) -> dict[str, object]:
-    section: dict[str, object] = {"backend": args.ca, "key_type": args.key_type}
+    section: dict[str, object] = {"backend": args.ca, "key_type": args.node_keys}
     if args.stack.tools:
         return section
     ca_conf = plan.puppet.conf_d / "ca.conf" if plan.puppet and plan.puppet.conf_d else None

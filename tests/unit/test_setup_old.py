@@ -208,6 +208,14 @@ def test_keys_are_rsa_unless_it_is_said() -> None:
     assert options.parse([*words, "--key-type", "ec"]).key_type == "ec"
 
 
+def test_the_keys_of_nodes_are_what_suits_the_ca_unless_it_is_said() -> None:
+    """The configuration leaves it to the backend, which makes smaller ones for old agents."""
+    words = ["--ca", "puppet_cert", "--classifier", "dashboard"]
+
+    assert options.parse(words).node_keys == "auto"
+    assert options.parse([*words, "--key-type", "rsa"]).node_keys == "rsa"
+
+
 def test_it_makes_these_files_and_no_others(old: Old) -> None:
     """The helper is there with its settings; nothing of Puppet's is touched."""
     assert old.setup() == 0
