@@ -89,9 +89,14 @@ def said(output: Output) -> str:
     return _ANSI.sub("", (output.stdout + b"\n" + output.stderr).decode(errors="replace"))
 
 
+def faults(output: Output) -> list[str]:
+    """Return what the command says went wrong, whatever its exit status."""
+    return _FAILED.findall(said(output))
+
+
 def failed(output: Output) -> bool:
-    """Return whether the command itself says that something went wrong."""
-    return output.status != 0 or _FAILED.search(said(output)) is not None
+    """Return whether something went wrong, as far as the command knows."""
+    return output.status != 0 or bool(faults(output))
 
 
 def blame(output: Output, action: str, certname: str) -> EspmError:

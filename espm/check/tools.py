@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from espm import host as hosts
+from espm.ca import cert_texts
 from espm.check.finding import Finding, State, counted
 from espm.errors import BackendError
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
     from espm.check.finding import Context
     from espm.model.output import Output
-
-#: A line of a failure, and one of a CSR that waits (reference facts on old Puppet, 1.3 and 2).
-_FAILED = re.compile(r"(?m)^(?:err|crit|alert|emerg|Error|Critical|Alert|Emergency): (.*)$")
-_WAITING = re.compile(r"(?m)^  .*(?:[0-9A-F]{2}:){8}[0-9A-F:]+\)?")
 
 #: What to do about words in what the helper, sudo or ssh said; the first that fits.
 _REMEDIES = (
@@ -52,13 +48,13 @@ def puppet_cert(context: Context) -> Iterator[Finding]:
     """Look whether ``puppet cert`` runs, and how many CSRs wait."""
     version = context.ca.version()
     output = _call(context.config.ca_options, "list")
-    text = (output.stdout + b"\n" + output.stderr).decode("utf-8", "replace")
-    if fault := _FAILED.search(text):
-        what = f"version {version}: puppet cert list fails: {fault[1]}"
+    if found := cert_texts.faults(output):
+        what = f"version {version}: puppet cert list fails: {found[0]}"
         remedy = "remove the CSR that cannot be read from ca/requests; one such file hides all"
         yield Finding("puppet cert", State.FAIL, what, remedy)
         return
-    waiting = counted(len(_WAITING.findall(text)), "CSR")
+    number = sum(line.state == " " for line in cert_texts.listed(output))
+    waiting = counted(number, "CSR")
     yield Finding("puppet cert", State.OK, f"version {version}; {waiting} waiting at the CA")
 
 

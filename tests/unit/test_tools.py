@@ -505,6 +505,26 @@ def test_a_key_is_used_and_nowhere_afterwards(tools: Tools) -> None:
     assert [path for copy in copies for path in copy.parent.iterdir()] == []
 
 
+def test_a_key_goes_also_when_puppet_is_late(tools: Tools) -> None:
+    """It is killed, and no file has the key any more."""
+    tools.impatient()
+    tools.settings(limit=1)
+    tools.script("puppet", "#!/bin/sh\nexec sleep 30\n")
+    done = tools.run("generate", NAME, stdin=x509.key_pem(x509.new_key()))
+
+    assert done.returncode == 124
+    assert list(tools.ca.parent.joinpath("private_keys").iterdir()) == []
+
+
+def test_a_command_that_is_not_there_is_a_wrong_setting(tools: Tools) -> None:
+    """The words of after_revoke are looked for where the system has its programs."""
+    tools.settings(after_revoke="no-such-service pe-httpd restart")
+    done = tools.run("after")
+
+    assert done.returncode == 78
+    assert "no-such-service could not be started" in done.stderr.decode()
+
+
 def test_a_key_of_somebody_else_stays(tools: Tools) -> None:
     """Only what we noted as ours is replaced."""
     key = x509.key_pem(x509.new_key())
