@@ -50,7 +50,7 @@ format: $(READY) ## let ruff format the code and mend what it can
 
 .PHONY: bench
 bench: prerequisites $(READY) ## measure: each figure beside its yardstick
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write)
 
 .PHONY: docs
 docs: $(READY) ## build the documentation in docs/_build

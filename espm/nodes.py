@@ -214,11 +214,15 @@ def _settle_former_life(platform: Platform, certname: Certname, ports: Ports) ->
     """Carry on what was left of the platform's own node of that name, so that the name is free.
 
     :raises espm.errors.NodeBusy: it is not yet; try again later.
+    :raises espm.errors.CertnameTaken: that node is active.
     """
     try:
         node = ports.ledger.node(platform.name, certname)
     except NodeUnknown:
         return
+    if node.state is NodeState.ACTIVE:
+        # Said without a transaction, for one that writes keeps all others waiting.
+        raise _taken(certname)
     carrying.settle_left(node, _DELETIONS, ports)
 
 

@@ -213,13 +213,13 @@ class FakeCa:
     def crl(self) -> bytes:
         """Return the CRL."""
         now = datetime.now(UTC)
+        listed = [
+            x509.RevokedCertificateBuilder(serial, now).build() for serial in sorted(self.revoked)
+        ]
+        # Given all at once: the builder's own way to add one copies those that it has.
         builder = x509.CertificateRevocationListBuilder(
-            self._name, now - timedelta(minutes=1), now + timedelta(days=1)
+            self._name, now - timedelta(minutes=1), now + timedelta(days=1), [], listed
         )
-        for serial in sorted(self.revoked):
-            builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder(serial, now).build()
-            )
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     @_faulty

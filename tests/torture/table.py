@@ -35,13 +35,13 @@ def main(results: str) -> None:
     PAGE.write_text(replaced(PAGE.read_text(), rendered(lines, about())))
 
 
-def replaced(page: str, text: str) -> str:
-    """Return *page* with *text* in the place of what was written there before."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin, f"the page has no {BEGIN}"
-    assert end, f"the page has no {END}"
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+def replaced(page: str, text: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
+    """Return *page* with *text* in the place of what was written between the *marks* before."""
+    before, begin, rest = page.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    assert begin, f"the page has no {marks[0]}"
+    assert end, f"the page has no {marks[1]}"
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def rendered(lines: list[Line], said: str) -> str:

@@ -1,0 +1,91 @@
+"""What benchmarks run against: a private Puppet Server, and the daemon set up beside it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from tests.bench.calls import Caller, puppet_context
+from tests.live.credentials import new_request
+from tests.live.lab import Lab
+from tests.live.stack import Stack, own_name
+from tests.torture.retirement import open_for_healing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+API = "/puppet-ca/v1"
+TEXT = {"Content-Type": "text/plain"}
+JSON = {"Content-Type": "application/json"}
+
+_numbers = count(1)
+
+
+def names(kind: str, number: int) -> list[str]:
+    """Return certnames that nobody had before."""
+    run = next(_numbers)
+    return [f"{kind}{run}-{each}.bench.example.com" for each in range(number)]
+
+
+@dataclass
+class Site:
+    """A Puppet Server and the espm beside it, ``ca_scope = full``."""
+
+    lab: Lab
+    stack: Stack
+
+    def espm(self) -> Caller:
+        """Return a new client of espm."""
+        context = ssl.create_default_context(cafile=str(self.stack.root / "espm.pem"))
+        headers = {"Authorization": f"Bearer {self.stack.printed.psk}", **JSON}
+        return Caller(f"https://localhost:{self.stack.port}", context, headers)
+
+    def puppet(self) -> Caller:
+        """Return a new client of Puppet Server, as an administrator."""
+        lab = self.lab
+        return Caller(lab.url, puppet_context(lab.ca_file, lab.admin_cert, lab.admin_key), {})
+
+
+@contextmanager
+def site(*options: str) -> Iterator[Site]:
+    """Start both, end both, leave nothing."""
+    with TemporaryDirectory(prefix="espm-bench-") as name:
+        root = Path(name)
+        root.chmod(0o755)
+        with Lab(root / "lab") as lab:
+            open_for_healing(lab)
+            chosen = options or ("--ca-scope", "full")
+            with Stack(lab, root / "espm", options=(*chosen, *own_name())) as stack:
+                yield Site(lab, stack)
+
+
+def csr(certname: str) -> bytes:
+    """Return a CSR of a new key."""
+    return new_request(certname)[1]
+
+
+def bare_launch(caller: Caller, certname: str, request: bytes) -> None:
+    """Get a certificate by the CA's three calls: submit, sign, fetch."""
+    caller.call("PUT", f"{API}/certificate_request/{certname}", request, expect=200, headers=TEXT)
+    wish = '{"desired_state": "signed"}'
+    caller.call("PUT", f"{API}/certificate_status/{certname}", wish, expect=204, headers=JSON)
+    caller.call("GET", f"{API}/certificate/{certname}", expect=200)
+
+
+def launch(caller: Caller, certname: str, request: bytes | None = None) -> None:
+    """Add a node with a certificate, by espm's key or the node's own."""
+    wanted = {"csr": request.decode()} if request else {}
+    body = json.dumps({"certname": certname, "certificate": wanted})
+    caller.call("POST", "/v1/nodes", body, expect=201)
+
+
+def retire(caller: Caller, certname: str) -> None:
+    """Delete a node and wait until its revocation is proved."""
+    headers = {"Prefer": "wait=60"}
+    caller.call("DELETE", f"/v1/nodes/{certname}", expect=204, headers=headers)
