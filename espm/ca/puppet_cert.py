@@ -39,13 +39,16 @@ if TYPE_CHECKING:
     from espm.model.output import Output
     from espm.ports.host import Host
 
-__all__ = ["CAN", "CHECKS", "KEY_TYPE", "SPEC", "PuppetCert", "connect"]
+__all__ = ["CAN", "CHECKS", "KEY_TYPE", "SECTION", "SPEC", "PuppetCert", "connect"]
 
 #: What platforms may ask of a CA that is reached so; GET /v1/whoami says it.
 CAN = ("make-key", "sign-csr", "sign-pending", "replace-pending", "revoke")
 
 #: The lines of ``espm check`` that are about such a CA.
 CHECKS = ("old tools", "puppet cert", "CA files", "after revoke", "CRL")
+
+#: Where such a Puppet has the settings of its server, in puppet.conf.
+SECTION = "master"
 
 #: Old agents read no other keys.
 KEY_TYPE = "rsa2048"

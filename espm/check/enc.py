@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from espm import command
 from espm.check.finding import Finding, State, counted
 from espm.check.puppet import unused
+from espm.config.spec import backend
 from espm.errors import EspmError
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def hook_up(context: Context) -> Iterator[Finding]:
     if path is None:
         return
     confdir = _confdir(context.config.confdir)
-    settings = puppet_settings(context.config.confdir)
+    section = getattr(backend("ca", context.config.ca_backend), "SECTION", "server")
+    settings = puppet_settings(context.config.confdir, section)
     if confdir is None or not settings:
         what = "Puppet is not on this host, so who asks espm_enc was not looked at"
         yield Finding("ENC hook-up", State.OK, what)
@@ -76,23 +78,24 @@ def hook_up(context: Context) -> Iterator[Finding]:
     words = settings.get("external_nodes", "").split()
     wanted = _options(path, context.config.classifier_options.get("fallback", ""))
     conf = confdir / "puppet.conf"
-    if fault := _fault(conf, settings.get("node_terminus", ""), words, wanted):
+    if fault := _fault(conf, section, settings.get("node_terminus", ""), words, wanted):
         yield Finding("ENC hook-up", State.FAIL, fault, _APPLY)
         return
     yield Finding("ENC hook-up", State.OK, "Puppet Server asks espm_enc")
     yield _answer(words)
 
 
-def puppet_settings(known: str = "") -> Mapping[str, str]:
+def puppet_settings(known: str = "", section: str = "server") -> Mapping[str, str]:
     """Return this host's ``node_terminus`` and ``external_nodes``; nothing without Puppet.
 
     :param known: the directory of puppet.conf; empty for where packages have it.
+    :param section: of puppet.conf; up to Puppet 5, a server's is ``master``.
     """
     puppet = shutil.which("puppet", path=_PATH)
     confdir = _confdir(known)
     if puppet is None or confdir is None:
         return {}
-    arguments = ["--confdir", str(confdir), "--section", "server"]
+    arguments = ["--confdir", str(confdir), "--section", section]
     wanted = ["node_terminus", "external_nodes"]
     output = command.run([puppet, "config", "print", *arguments, *wanted], timeout=60)
     lines = output.stdout.decode("utf-8", "replace").splitlines()
@@ -113,10 +116,10 @@ def _options(directory: Path, fallback: str) -> list[str]:
     return ["-d", str(directory), *(part for word in fallback.split() for part in ("-f", word))]
 
 
-def _fault(conf: Path, terminus: str, words: list[str], wanted: list[str]) -> str:
+def _fault(conf: Path, section: str, terminus: str, words: list[str], wanted: list[str]) -> str:
     """Return what is wrong with the two settings in *conf*; empty when they are right."""
     if terminus != "exec":
-        return f"{conf} has no node_terminus = exec in [server], so no node gets its classes"
+        return f"{conf} has no node_terminus = exec in [{section}], so no node gets its classes"
     if not words or Path(words[0]).name != "espm_enc":
         return f"{conf} has another external_nodes than espm_enc"
     if words[1:] != wanted:

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from espm.check.finding import Context
     from espm.model.output import Output
 
+_SUDO = (
+    "let espm's user run it: espm_setup --apply, or etc/sudoers.d/espm on another host; under "
+    "systemd also etc/espm.service.d/old-puppet.conf"
+)
+
 #: What to do about words in what the helper, sudo or ssh said; the first that fits.
 _REMEDIES = (
-    ("sudo", "let espm's user run it: espm_setup --apply here, etc/sudoers.d/espm on another host"),
+    ("sudo", _SUDO),
     ("settings", "correct {tools}.conf there, as etc/espm_tools.conf.example explains it"),
     ("lock", "see who holds it: lslocks, on that host"),
     ("did not end in time", "see what hangs there; limit in {tools}.conf is how long it may take"),

@@ -435,6 +435,22 @@ def test_a_wrong_hook_up_is_found(
     assert f"{puppet_conf.parent}/puppet/puppet.conf" in finding.what
 
 
+def test_up_to_puppet_5_the_section_is_called_master(
+    sample: Sample, tmp_path: Path, puppet_conf: Path
+) -> None:
+    """The CA's backend tells which Puppet it is."""
+    sample.set("ca", backend="puppet_cert")
+    words = f"{tmp_path}/bin/espm_enc -d {tmp_path}/enc"
+    puppet_conf.write_text(f"node_terminus = exec\nexternal_nodes = {words}\n")
+    program = tmp_path / "bin/puppet"
+    asked = 'case "$*" in *"--section master"*) ;; *) exit 1 ;; esac\n'
+    program.write_text(program.read_text().replace("cat ", f"{asked}cat "))
+
+    found = list(enc.hook_up(Context(config.load(sample.write()))))
+
+    assert found[0].what == "Puppet Server asks espm_enc"
+
+
 def test_a_host_without_puppet_is_no_fault(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
