@@ -75,12 +75,14 @@ class Client:
 
     :ivar url: of espm.
     :ivar ca_file: the certificate that is pinned.
+    :ivar patience: seconds that one answer may take.
     """
 
     url: str
     ca_file: str
     psk: str | None = PSK
     session: requests.Session = field(default_factory=requests.Session)
+    patience: float = 30.0
 
     def __post_init__(self) -> None:
         """Keep the environment's proxies and bundles out of it."""
@@ -92,7 +94,12 @@ class Client:
         if self.psk is not None:
             headers = {"Authorization": f"Bearer {self.psk}", **headers}
         answer = self.session.request(
-            method, self.url + path, verify=self.ca_file, headers=headers, timeout=30, **options
+            method,
+            self.url + path,
+            verify=self.ca_file,
+            headers=headers,
+            timeout=self.patience,
+            **options,
         )
         contract.check(answer)
         return answer
