@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509 as cx509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from espm import x509
 from espm.host import RELEASE
@@ -133,6 +135,17 @@ def test_signing_needs_a_csr_of_each_name(tools: Tools) -> None:
     done = tools.run("sign", NAME, OTHER)
 
     assert (done.returncode, done.stdout) == (66, b"")
+
+
+def test_a_csr_with_a_second_name_is_not_signed(tools: Tools) -> None:
+    """Who reads the certificate may take either."""
+    names = [cx509.NameAttribute(NameOID.COMMON_NAME, name) for name in (NAME, OTHER)]
+    builder = cx509.CertificateSigningRequestBuilder(cx509.Name(names))
+    pem = builder.sign(x509.new_key(), SHA256()).public_bytes(Encoding.PEM)
+    tools.ca.joinpath("requests", f"{NAME}.pem").write_bytes(pem)
+
+    assert tools.run("sign", NAME).returncode == 64
+    assert tools.run("submit", OTHER, stdin=pem).returncode == 64
 
 
 def test_a_csr_under_another_name_is_not_signed(tools: Tools) -> None:
