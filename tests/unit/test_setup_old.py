@@ -369,17 +369,19 @@ def test_what_others_may_write_root_does_not_run(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root installs the helper itself")
-def test_who_is_not_root_is_told_what_root_does(
-    old: Old, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The helper is beside the configuration, with the commands and sudo's lines."""
-    assert old.setup(sudo="") == 0
-    said = capsys.readouterr().out
+def test_who_is_not_root_is_told_what_root_does(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The helper is written beside the configuration, with the commands that install it."""
+    words = old.words(sudo="")
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    made = tools.make(options.parse(words))
+    etc = old.root / "espm/etc"
 
-    assert {"espm/etc/espm_tools", "espm/etc/espm_tools.conf"} <= old.files()
-    assert f"install -o root -g root -m 0755 {old.root}/espm/etc/espm_tools {old.helper}" in said
-    assert f"NOPASSWD: {old.helper}" in said
+    assert made.written == (etc / "espm_tools", etc / "espm_tools.conf")
+    assert tools.commands(made) == [
+        f"install -d -o root -g root -m 0755 {old.helper.parent}",
+        f"install -o root -g root -m 0755 {etc}/espm_tools {old.helper}",
+        f"install -o root -g root -m 0644 {etc}/espm_tools.conf {old.helper}.conf",
+    ]
 
 
 def test_another_host_gets_commands_a_key_and_the_lines_of_sudo(
