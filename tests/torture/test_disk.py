@@ -65,7 +65,9 @@ def full(place: Path) -> Iterator[None]:
 @contextmanager
 def read_only(place: Path) -> Iterator[None]:
     """Let nothing be written."""
-    subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    # Refused for as long as espm has a file open to write.
+    while subprocess.run(["mount", "-o", "remount,ro", place], check=False).returncode:
+        time.sleep(0.01)
     try:
         yield
     finally:
@@ -121,9 +123,9 @@ def _suffer(
                 time.sleep(random.uniform(0.2, 1))
             time.sleep(0.3)
         assert world.alive, world.daemon.text
-        if found := [] if world.settle() else ["it did not settle"]:
-            return found
-        if found := world.faults(*load.witnesses):
+        found = [] if world.settle() else ["it did not settle"]
+        if found := found or world.faults(*load.witnesses):
+            say(f"{found}")
             return found
     assert {201, 204, 503} <= set(load.codes)
     return []

@@ -101,7 +101,10 @@ class Witness:
     def revoke(self) -> int:
         """Revoke the certificate."""
         status, _ = self._call("DELETE", f"{self.path}/certificate")
+        # A node whose deletion failed and goes on has no valid certificate either, and says so.
+        leaving = {None} & self.may_be
         self._after(status, lambda life: life and life._replace(serial=None))
+        self.may_be |= leaving
         return status
 
     def delete(self, wait: int = 10) -> int:
