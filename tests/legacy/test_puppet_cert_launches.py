@@ -78,12 +78,13 @@ def test_launches_at_the_same_time_are_signed_together(espm: Espm, old_ca_: OldC
     """Each gets its own certificate, and Ruby starts less often than there are nodes."""
     ports = ports_of(espm, old_ca_)
     issued: dict[str, bytes] = {}
+    old_ca_.tree.tell(delay=0.5)
     at_once(lambda name: issued.update({name: launch(name, ports)}), NAMES[:8])
 
     assert {name: x509.common_name(pem) for name, pem in issued.items()} == {
         name: name for name in NAMES[:8]
     }
-    assert len(old_ca_.ruby()) < 6
+    assert len(old_ca_.ruby()) < 8
 
 
 @pytest.fixture
