@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ADDING, DYING, STAYING = "adding.example.com", "dying.example.com", "staying.example.com"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[tuple[Site, FakePuppet]]:
     """A site beside a fake Puppet."""

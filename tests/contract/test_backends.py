@@ -47,6 +47,7 @@ def test_a_cell_says_what_the_backend_says(port: str, name: str) -> None:
     assert all(re.match(r"(yes|no)\b", cell) for cells in rows.values() for cell in cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("port", TABLES)
 def test_every_backend_is_held_to_the_contract(port: str) -> None:
     """Each one's name is in the parameters of its suite."""

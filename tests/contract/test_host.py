@@ -46,7 +46,7 @@ def tools(tmp_path: Path) -> Tools:
     return make_tools(tmp_path)
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.slow)])
 def host(request: pytest.FixtureRequest, tools: Tools) -> Host:
     """Reach it in each way in turn."""
     if request.param == "local":

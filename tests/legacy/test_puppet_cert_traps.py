@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from espm.ca.puppet_cert import PuppetCert
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ("2.7.12", "5.5.22")
 WEB = Certname("web1.example.com")
 
@@ -318,7 +320,6 @@ def test_a_puppet_that_hangs_is_silent(pe25: OldCa) -> None:
     assert ca.sign(WEB)
 
 
-@pytest.mark.slow
 def test_16_revocations_8_at_a_time_are_all_in_the_crl(old: OldCa) -> None:
     """Two espm side by side share the lock; Puppet alone loses a third of them."""
     espms = [old.connect(), old.connect()]
@@ -331,7 +332,6 @@ def test_16_revocations_8_at_a_time_are_all_in_the_crl(old: OldCa) -> None:
     assert {serial(old.tree, name) for name in names} <= set(revoked(old.tree))
 
 
-@pytest.mark.slow
 def test_without_the_lock_some_of_them_are_lost(pe25: OldCa) -> None:
     """So that the test above can fail."""
     names = [f"n{number}.example.com" for number in range(8)]

@@ -36,7 +36,11 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=SHELLS)
+#: The shell of the system is looked at each time, the other one where there is time.
+_SHELLS = [pytest.param(shell, marks=[pytest.mark.slow] * (shell != SHELLS[0])) for shell in SHELLS]
+
+
+@pytest.fixture(params=_SHELLS)
 def tools(request: pytest.FixtureRequest, tmp_path: Path) -> Tools:
     """Return a helper under each shell in turn."""
     return make_tools(tmp_path, request.param)
