@@ -9,7 +9,8 @@ held, which it then waits for without end.  The handler only puts the signal's n
 from __future__ import annotations
 
 import signal
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 NAMES = ("SIGHUP", "SIGTERM", "SIGINT")
+
+#: Seconds between two looks for a signal that did not wake the main thread.
+PAUSE = 1.0
 
 
 class Signals:
@@ -37,9 +41,20 @@ class Signals:
 
     def __iter__(self) -> Iterator[str]:
         """Yield the name of each signal once it has come, until :meth:`end`."""
-        while (name := self._arrived.get()) is not None:
+        while (name := self._next()) is not None:
             self._say(f"Caught signal {name}.")
             yield name
+
+    def _next(self) -> str | None:
+        """Wait for the next one, and look up every now and then.
+
+        Handlers run in the main thread only, and the kernel may give a signal to another one,
+        which does not wake it (Python's documentation of ``signal``, "Execution of Python signal
+        handlers").
+        """
+        while True:
+            with suppress(Empty):
+                return self._arrived.get(timeout=PAUSE)
 
     def end(self) -> None:
         """Let the iteration end; any thread may call this."""

@@ -24,6 +24,7 @@ from espm.model import Limits, Platform
 from espm.ports import Ports
 from espm.server.connections import ServerLimits, build_server
 from espm.server.tls import Adapter, build_context
+from tests import new_ledger
 from tests.api import contract
 from tests.api.wire import write_pair
 from tests.fake_catalogue import FakeCatalogue
@@ -180,8 +181,7 @@ def opened(directory: Path) -> Iterator[Door]:
 @contextmanager
 def running(directory: Path, door: Door) -> Iterator[Espm]:
     """Let a new espm answer behind *door* until the block ends."""
-    url = f"sqlite:///{directory}/ledger.db"
-    ledger.upgrade(url)
+    new_ledger.write(directory / "ledger.db")
     (directory / "groups.yaml").write_text(GROUPS)
     enc = directory / "enc"
     enc.mkdir()
@@ -189,7 +189,7 @@ def running(directory: Path, door: Door) -> Iterator[Espm]:
     classifier = BuiltinClassifier(enc, directory / "groups.yaml")
     classifier.load()
     ca, catalogue = FakeCa(), FakeCatalogue()
-    with ledger.open_ledger(url) as store:
+    with ledger.open_ledger(f"sqlite:///{directory}/ledger.db") as store:
         reserved = frozenset({"puppet.example.com"})
         ports = Ports(store, classifier, catalogue, ca, AtOnce(), reserved)
         backends = {"ca": Backend("fake", ("sign-csr",)), "classifier": Backend("builtin", CAN)}

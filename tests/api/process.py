@@ -11,16 +11,14 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import trustme
 
-from espm import ledger
 from espm.classifier.directory import prepare
+from tests import new_ledger
 from tests.api.platform import GROUPS, PSK, Client
 from tests.configsamples import Sample
 from tests.fake_puppet import FakePuppet, write_identity
@@ -153,7 +151,7 @@ class Site:
         sample = Sample.make(directory)
         write_identity(authority, directory)
         site = cls(directory, free_port(), sample, authority)
-        (directory / "ledger.db").write_bytes(_new_ledger())
+        new_ledger.write(directory / "ledger.db")
         site.enc.mkdir()
         prepare(site.enc)
         site.groups(GROUPS)
@@ -236,14 +234,6 @@ def espm(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=30,
     )
-
-
-@cache
-def _new_ledger() -> bytes:
-    """Return an empty ledger; migrating one takes longer than starting espm."""
-    with TemporaryDirectory() as directory:
-        ledger.upgrade(f"sqlite:///{directory}/ledger.db")
-        return (Path(directory) / "ledger.db").read_bytes()
 
 
 def free_port() -> int:

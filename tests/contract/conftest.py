@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
 from espm.ledger import SqlLedger, open_ledger, upgrade
+from tests import new_ledger
 from tests.conftest import absent
 from tests.postgres import Postgres
 
@@ -39,14 +39,6 @@ def postgres_url(postgres: Postgres) -> str:
     return url
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a SQLite database with the ledger's schema, made once, to be copied."""
-    path = tmp_path_factory.mktemp("template") / "ledger.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture(params=DATABASES)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database without any table."""
@@ -57,9 +49,9 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     """Return the URL of an empty ledger on SQLite."""
-    shutil.copy(sqlite_template, tmp_path / "ledger.db")
+    new_ledger.write(tmp_path / "ledger.db")
     return f"sqlite:///{tmp_path}/ledger.db"
 
 

@@ -113,8 +113,13 @@ def _classes(classes: Any) -> Any:
     if isinstance(classes, list):
         return [_class(name, {})[0] for name in classes]
     if isinstance(classes, dict):
-        return dict(_class(*each) for each in classes.items())
+        return _unless_lost(classes, dict(_class(*each) for each in classes.items()))
     return classes
+
+
+def _unless_lost(given: dict[str, Any], exchanged: dict[str, Any]) -> dict[str, Any]:
+    """Return *exchanged*, unless two names became one and took a wrong value along."""
+    return exchanged if len(exchanged) == len(given) else given
 
 
 def _class(name: Any, parameters: Any) -> tuple[Any, Any]:
@@ -122,10 +127,11 @@ def _class(name: Any, parameters: Any) -> tuple[Any, Any]:
         return name, parameters
     found = _picked(name, list(CLASSES))
     if isinstance(parameters, dict) and found in CLASSES:
-        parameters = {
+        picked = {
             key if class_parameter_fault(key) else _picked(key, CLASSES[found]): value
             for key, value in parameters.items()
         }
+        parameters = _unless_lost(parameters, picked)
     return found, parameters
 
 
