@@ -21,8 +21,7 @@ demo: prerequisites $(READY) ## the life of a node, for real: Puppet Server, esp
 
 .PHONY: test
 test: prerequisites lint ## all tests, live ones included
-	$(PYTEST) -m "$(FAST)" -q -n auto
-	ESPM_TESTS_COMPLETE=1 $(PYTEST) -m "not ($(FAST))"
+	ESPM_TESTS_COMPLETE=1 $(PYTEST)
 
 .PHONY: torture
 torture: prerequisites lint ## every fault at its full count, for hours; writes docs/reliability.md

@@ -244,7 +244,7 @@ def test_who_has_had_its_chance_gives_way(server: Server, client: ssl.SSLContext
         assert wait_until(lambda: server.peers.open == LIMITS.connections)
         stack.enter_context(connect(server, "127.0.3.1"))
 
-        assert is_closed(asked)
+        assert is_closed(asked, 5)
         older.sendall(KEY)
         assert read_answer(older) == (200, b"ok")
 
