@@ -6,7 +6,9 @@ Both run the same helper, ``espm_tools``, which is all that needs root there.
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from espm.errors import ConfigError
 from espm.host.local import LocalHost
@@ -40,11 +42,17 @@ ssh_config = optional_path(default="")
 command_timeout = seconds(60, 3600, default=300)
 """
 
+#: The other hosts in use, so that all who name the same one are on the one connection to it.
+_others: WeakValueDictionary[tuple[object, ...], SshHost] = WeakValueDictionary()
+_finding = threading.Lock()
+
 _SSH = re.compile(r"ssh://([^@:/]+)@([^@:/]+)(?::(\d+))?")
 
 
 def connect(options: Mapping[str, Any]) -> Host:
-    """Return the host that *options* name.  Nothing is connected to yet.
+    """Return the host that *options* name, the same one for the same options.
+
+    Nothing is connected to yet.
 
     :param options: the keys of :data:`HOST_SPEC`.
     :raises espm.errors.ConfigError: what ssh needs is not there.
@@ -59,4 +67,12 @@ def connect(options: Mapping[str, Any]) -> Host:
         raise ConfigError([f"{key}: missing; a host behind ssh:// needs it" for key in missing])
     user, host, port = found.groups()
     files = (options["ssh_key"], options["ssh_known_hosts"], options["ssh_config"])
-    return SshHost(argv, Target(user, host, int(port or 22), *files))
+    return _shared(argv, Target(user, host, int(port or 22), *files))
+
+
+def _shared(argv: list[str], target: Target) -> SshHost:
+    with _finding:
+        found = _others.get((*argv, target))
+        if found is None:
+            found = _others[(*argv, target)] = SshHost(argv, target)
+    return found

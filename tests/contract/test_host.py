@@ -152,6 +152,16 @@ def test_a_helper_that_is_not_there_is_an_error(host: Host, tools: Tools) -> Non
         host.call("list", timeout=30)
 
 
+def test_all_that_reach_the_same_helper_share_a_connection(server: Sshd, tools: Tools) -> None:
+    """The CA, the classifier, the catalogue and each line of espm check name the same host."""
+    before = server.connections
+    hosts = [connect(tools.options(**server.options())) for _ in range(3)]
+    for host in hosts:
+        host.call("crl", timeout=30)
+
+    assert server.connections == before + 1
+
+
 def test_one_connection_is_kept(server: Sshd, remote: Host) -> None:
     """sshd is asked for a new one only once."""
     before = server.connections
