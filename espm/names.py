@@ -81,7 +81,7 @@ def class_fault(name: object) -> str | None:
     """Return what is wrong with *name* as a class's name, or None."""
     if not _fits(CLASS_NAME, name):
         return (
-            f"class {_show(name)}: not a class name (segments of a-z, 0-9 and '_', each starting "
+            f"class {shown(name)}: not a class name (segments of a-z, 0-9 and '_', each starting "
             "with a letter, joined by '::')"
         )
     if name in RESERVED_CLASSES:
@@ -92,14 +92,14 @@ def class_fault(name: object) -> str | None:
 def class_parameter_fault(name: object) -> str | None:
     """Return what is wrong with *name* as a class parameter's name, or None."""
     if not _fits(PARAMETER_NAME, name):
-        return f"parameter {_show(name)}: {_PARAMETER_RULE}"
+        return f"parameter {shown(name)}: {_PARAMETER_RULE}"
     return None
 
 
 def parameter_fault(name: object) -> str | None:
     """Return what is wrong with *name* as a top-scope parameter's name, or None."""
     if not _fits(PARAMETER_NAME, name):
-        return f"parameter {_show(name)}: {_PARAMETER_RULE}"
+        return f"parameter {shown(name)}: {_PARAMETER_RULE}"
     if name in RESERVED_PARAMETERS:
         return f"parameter '{name}': reserved by Puppet"
     return None
@@ -108,7 +108,7 @@ def parameter_fault(name: object) -> str | None:
 def environment_fault(name: object) -> str | None:
     """Return what is wrong with *name* as an environment's name, or None."""
     if not _fits(ENVIRONMENT_NAME, name):
-        return f"environment {_show(name)}: not an environment name (only a-z, 0-9 and '_')"
+        return f"environment {shown(name)}: not an environment name (only a-z, 0-9 and '_')"
     return None
 
 
@@ -130,14 +130,14 @@ def hints(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
     ]
 
 
+def shown(name: object) -> str:
+    """Return *name* quoted for a message: printable, and not at full length if it is long."""
+    text = ascii(name)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 _PARAMETER_RULE = "not a parameter name (a lower-case letter, then letters, digits and '_')"
 
 
 def _fits(pattern: re.Pattern[str], name: object) -> bool:
     return isinstance(name, str) and len(name) <= NAME_LENGTH and bool(pattern.fullmatch(name))
-
-
-def _show(name: object) -> str:
-    """Return *name* quoted for a message: printable, and not at full length if it is long."""
-    text = ascii(name)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from espm import x509
 from espm_setup import files
 
 if TYPE_CHECKING:
@@ -28,24 +28,22 @@ _OPTIONS = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty"
 
 def keys(certificates: Path) -> Mapping[str, object]:
     """Return the keys of the configuration about this, with the files in *certificates*."""
-    return {
-        "ssh_key": certificates / "espm_ssh",
-        "ssh_known_hosts": certificates / "known_hosts",
-    }
+    key, _, known = written(certificates)
+    return {"ssh_key": key, "ssh_known_hosts": known}
 
 
 def place(certificates: Path, host: str, owner: Owner, undo: Callable[..., None]) -> None:
     """Write a new key, its line for authorized_keys, and a file for the host's key."""
-    # What sshd of 2007 understands as well.
-    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    key = x509.new_key("rsa")  # Which sshd of 2007 understands as well.
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     line = f"{_OPTIONS} {public} espm"
-    for path, data, rights in (
-        (certificates / "espm_ssh", secret, owner.secret),
-        (certificates / "espm_ssh.pub", f"{line}\n".encode(), owner.public),
-        (certificates / "known_hosts", _known(host).encode(), owner.public),
-    ):
+    contents = (
+        (secret, owner.secret),
+        (f"{line}\n".encode(), owner.public),
+        (_known(host).encode(), owner.public),
+    )
+    for path, (data, rights) in zip(written(certificates), contents, strict=True):
         files.create(path, data, rights)
         undo(path.unlink)
 

@@ -43,7 +43,6 @@ class Tools:
     :ivar beside: the directory of espm's configuration.
     :ivar dashboard: whether it is to run the dashboard's tasks, too.
     :ivar sudo: whether espm's user calls it by sudo.
-    :ivar native_generate: whether ``puppet cert generate`` makes what is signed.
     """
 
     host: str
@@ -52,7 +51,6 @@ class Tools:
     puppet: OldPuppet
     dashboard: bool
     sudo: bool
-    native_generate: bool
 
     @property
     def is_local(self) -> bool:
@@ -110,7 +108,6 @@ def make(args: argparse.Namespace) -> Tools:
         puppet=puppet,
         dashboard=dashboard,
         sudo=args.sudo and user != "root",
-        native_generate=args.native_generate,
     )
 
 

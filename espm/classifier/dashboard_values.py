@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from espm.names import hints
+from espm.names import hints, shown
 from espm.rake import folded
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[s
     there = {folded(name) for name in known}
     missing = [name for name in names if folded(name) not in there]
     for name, guess in zip(missing, hints(missing, known), strict=True):
-        yield f"{what} {_show(name)} does not exist in the dashboard{guess}"
+        yield f"{what} {shown(name)} does not exist in the dashboard{guess}"
 
 
 def faults(said: Classification, environment: str) -> Iterator[str]:
@@ -63,7 +63,7 @@ def faults(said: Classification, environment: str) -> Iterator[str]:
 
 
 def _names(what: str, names: Iterable[str]) -> Iterator[str]:
-    return (f"{what} {_show(name)}: {why}" for name in names if (why := _uncarried(name)))
+    return (f"{what} {shown(name)}: {why}" for name in names if (why := _uncarried(name)))
 
 
 def _too_long(said: Classification) -> Iterator[str]:
@@ -91,9 +91,3 @@ def _uncarried(text: str) -> str:
     if not (text.isascii() and text.isprintable()):
         return "the dashboard's tasks carry only printable characters of ASCII"
     return ""
-
-
-def _show(name: str) -> str:
-    """Return *name* quoted for a message: printable, and not at full length if it is long."""
-    text = ascii(name)
-    return text if len(text) <= 80 else f"{text[:77]}..."
