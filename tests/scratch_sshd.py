@@ -13,8 +13,15 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.conftest import absent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CONFIG = """\
 Port {port}
@@ -93,6 +100,18 @@ def start(root: Path) -> Sshd:
     host_key = root.joinpath("host_key.pub").read_text()
     root.joinpath("known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}")
     return _started(root, port)
+
+
+@contextmanager
+def running(root: Path) -> Iterator[Sshd]:
+    """Run one in the empty directory *root*; a skip, with the reason, where there is none."""
+    if why := missing():
+        absent(why)
+    started = start(root)
+    try:
+        yield started
+    finally:
+        started.stop()
 
 
 def restart(sshd: Sshd) -> None:

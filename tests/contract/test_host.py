@@ -17,7 +17,6 @@ from espm.host.judging import judged
 from espm.host.ssh import SshHost
 from espm.model.output import Output
 from tests import scratch_sshd
-from tests.conftest import absent
 from tests.tools_tree import Tools, make_tools
 
 if TYPE_CHECKING:
@@ -33,11 +32,8 @@ NAME = "web1.example.com"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """Return a running sshd."""
-    if why := scratch_sshd.missing():
-        absent(why)
-    started = scratch_sshd.start(tmp_path_factory.mktemp("sshd"))
-    yield started
-    started.stop()
+    with scratch_sshd.running(tmp_path_factory.mktemp("sshd")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ takes.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,7 +19,10 @@ from tests.legacy.puppet_extensions import is_custom
 from tests.legacy.puppet_versions import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+T = TypeVar("T")
 
 PEM = serialization.Encoding.PEM
 _FIVE_YEARS = timedelta(days=5 * 365)
@@ -62,16 +65,20 @@ def read_key(path: Path, password: bytes | None = None) -> rsa.RSAPrivateKey:
     return cast("rsa.RSAPrivateKey", key)
 
 
+def _read(path: Path, load: Callable[[bytes], T], kind: str) -> T:
+    try:
+        return load(path.read_bytes())
+    except ValueError as exc:
+        msg = f"PEM_read_bio_{kind}: no start line"
+        raise Refused(msg) from exc
+
+
 def read_csr(path: Path) -> x509.CertificateSigningRequest:
     """Read a CSR.
 
     :raises Refused: it is none.
     """
-    try:
-        return x509.load_pem_x509_csr(path.read_bytes())
-    except ValueError as exc:
-        msg = "PEM_read_bio_X509_REQ: no start line"
-        raise Refused(msg) from exc
+    return _read(path, x509.load_pem_x509_csr, "X509_REQ")
 
 
 def read_certificate(path: Path) -> x509.Certificate:
@@ -79,11 +86,7 @@ def read_certificate(path: Path) -> x509.Certificate:
 
     :raises Refused: it is none.
     """
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError as exc:
-        msg = "PEM_read_bio_X509: no start line"
-        raise Refused(msg) from exc
+    return _read(path, x509.load_pem_x509_certificate, "X509")
 
 
 def read_crl(path: Path) -> x509.CertificateRevocationList:
@@ -91,11 +94,7 @@ def read_crl(path: Path) -> x509.CertificateRevocationList:
 
     :raises Refused: it is none; so it is also while another command writes it.
     """
-    try:
-        return x509.load_pem_x509_crl(path.read_bytes())
-    except ValueError as exc:
-        msg = "PEM_read_bio_X509_CRL: no start line"
-        raise Refused(msg) from exc
+    return _read(path, x509.load_pem_x509_crl, "X509_CRL")
 
 
 def subject(name: str) -> x509.Name:

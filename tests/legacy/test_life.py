@@ -15,7 +15,6 @@ from espm.model import Certname
 from espm.x509 import new_csr, new_key
 from tests import scratch_sshd
 from tests.api.process import espm, site_with_puppet
-from tests.conftest import absent
 from tests.legacy.old_site import old_machine, set_up, set_up_by_ssh, story
 
 if TYPE_CHECKING:
@@ -41,11 +40,8 @@ MANY = {"local": 20, "ssh": 6}
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """A running sshd."""
-    if why := scratch_sshd.missing():
-        absent(why)
-    started = scratch_sshd.start(tmp_path_factory.mktemp("sshd"))
-    yield started
-    started.stop()
+    with scratch_sshd.running(tmp_path_factory.mktemp("sshd")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module", params=["local", "ssh"])

@@ -18,7 +18,6 @@ from espm.nodes import add_node, delete_node
 from espm.revoker import Revoker
 from tests import scratch_sshd
 from tests.api.platform import PLATFORMS, Door, Espm, running
-from tests.conftest import absent
 from tests.legacy.old_ca import OldCa, old_ca
 from tests.legacy.puppet_lab import revoked, serial
 
@@ -124,13 +123,10 @@ def test_launches_by_ssh_are_signed_together(espm: Espm, old_ca_: OldCa, sshd: S
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
     """Return a running sshd."""
-    if why := scratch_sshd.missing():
-        absent(why)
     directory = tmp_path / "sshd"
     directory.mkdir()
-    started = scratch_sshd.start(directory)
-    yield started
-    started.stop()
+    with scratch_sshd.running(directory) as started:
+        yield started
 
 
 @pytest.mark.slow
