@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.legacy.puppet_authority import Authority
@@ -13,7 +14,6 @@ from tests.legacy.puppet_x509 import read_certificate, read_csr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from tests.legacy.puppet_options import Options
     from tests.legacy.puppet_settings import Settings
@@ -26,13 +26,12 @@ class Actions:
     :raises Broken: the CA cannot be used.
     """
 
-    def __init__(
-        self, settings: Settings, options: Options, speech: Speech, ssldir: Path, action: str
-    ) -> None:
+    def __init__(self, settings: Settings, options: Options, speech: Speech, action: str) -> None:
         self._traits = settings.traits
         self._options = options
         self._speech = speech
-        files = Files(ssldir, settings.traits)
+        places = (Path(settings.puppet[name]) for name in ("ssldir", "cadir"))
+        files = Files(next(places), settings.traits, next(places))
         local = action in {"generate", "clean"}
         self._authority = Authority(files, settings, speech, local=local)
         self._kind = options.values.get("digest", self._traits.digest)

@@ -44,10 +44,10 @@ def is_there(path: Path) -> bool:
 class Files:
     """The paths under one ssldir, and how they are written and removed."""
 
-    def __init__(self, ssldir: Path, traits: Traits) -> None:
+    def __init__(self, ssldir: Path, traits: Traits, cadir: Path | None = None) -> None:
         self.ssldir = ssldir
         self._traits = traits
-        self.ca = ssldir / "ca"
+        self.ca = cadir or ssldir / "ca"
         self.serial = self.ca / "serial"
         self.crl = self.ca / "ca_crl.pem"
         self.inventory = self.ca / "inventory.txt"
@@ -58,7 +58,8 @@ class Files:
     def make(self) -> None:
         """Make the directories that are missing, each with its mode."""
         for name, modes in _DIRECTORIES.items():
-            directory = self.ssldir / name
+            within = name.partition("/")
+            directory = self.ca / within[2] if within[0] == "ca" else self.ssldir / name
             if not directory.is_dir():
                 directory.mkdir(parents=not name, exist_ok=True)
                 directory.chmod(modes[self._traits.newest])

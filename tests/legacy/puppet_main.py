@@ -146,8 +146,7 @@ class Program:
             raise Misused(msg)
         from tests.legacy.puppet_actions import Actions  # noqa: PLC0415 -- slow to load
 
-        ssldir = Path(settings.puppet["ssldir"])
-        return Actions(settings, options, speech, ssldir, action).apply(action, names)
+        return Actions(settings, options, speech, action).apply(action, names)
 
     def _denied(self, exc: PermissionError, speech: Speech) -> int:
         """Tell that somebody without the rights tried; the reference has parts of the text."""

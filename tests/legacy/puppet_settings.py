@@ -103,7 +103,8 @@ def settings(directory: Path, told: dict[str, Any], options: Mapping[str, str]) 
     found |= {"user": "puppet", "group": "puppet"}
     found |= _puppet_conf(Path(confdir) / "puppet.conf")
     found |= options
-    return Settings(directory, told, found | _places(found["ssldir"]))
+    cadir = found.get("cadir", f"{found['ssldir']}/ca")
+    return Settings(directory, told, found | _places(found["ssldir"], cadir))
 
 
 def _puppet_conf(path: Path) -> dict[str, str]:
@@ -119,8 +120,7 @@ def _puppet_conf(path: Path) -> dict[str, str]:
     }
 
 
-def _places(ssldir: str) -> dict[str, str]:
-    ca = f"{ssldir}/ca"
+def _places(ssldir: str, ca: str) -> dict[str, str]:
     return {
         "cadir": ca,
         "cacert": f"{ca}/ca_crt.pem",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from tests.legacy.puppet_lab import quick_puppet, revoked, signed
+from tests.legacy.puppet_lab import fingerprint, quick_puppet, revoked, said, signed
 from tests.legacy.puppet_x509 import read_crl, read_key
 
 if TYPE_CHECKING:
@@ -156,3 +156,18 @@ def test_config_print_is_there_since_3_0(tree: Tree, tmp_path: Path) -> None:
 
     assert f"{newer.ssldir}\n" == newer.run(*asked).stdout
     assert tree.run(*asked).status == 1
+
+
+def test_the_ca_is_where_puppet_conf_has_it(tree: Tree) -> None:
+    """It need not be below the ssldir; the command looks nowhere else."""
+    before = tree.cert("fingerprint", "ca")
+    (tree.confdir / "puppet.conf").write_text("[main]\n  cadir = $confdir/authority\n")
+    tree.cert("list")
+    after = tree.cert("fingerprint", "ca")
+
+    path = tree.confdir / "authority" / "ca_crt.pem"
+    assert (before, after) == (
+        said(f"ca {fingerprint(tree.ssldir / 'ca' / 'ca_crt.pem')}"),
+        said(f"ca {fingerprint(path)}"),
+    )
+    assert before != after
