@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from espm.command import run
 from espm.errors import BackendError
+from espm.puppet_settings import assignments
 from espm_setup.errors import SetupError
 from espm_setup.puppet import program
 
@@ -145,7 +146,7 @@ def _version(program: str) -> str:
 
     :raises espm_setup.errors.SetupError: it says none, or one that has no ``puppet cert``.
     """
-    said = _said([program, "--version"])
+    said = _said([program, "--version"]).decode("utf-8", "replace")
     found = re.match(r"(\d+)\.\d[\w.]*", said)
     if found is None:
         msg = f"{program} --version does not say which version of Puppet it is"
@@ -165,8 +166,7 @@ def _printed(places: Package, version: str) -> Mapping[str, str]:
     if not version.startswith("2."):
         words = ["config", "print", *_SETTINGS, "--section", "master"]
     confdir = ["--confdir", places.confdir] if places.confdir else []
-    lines = _said([places.puppet, *words, *confdir]).splitlines()
-    settings = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    settings = assignments(_said([places.puppet, *words, *confdir]))
     if not settings.get("ssldir", "").startswith("/"):
         msg = (
             f"{places.puppet} does not say where its ssldir is; see what "
@@ -176,10 +176,10 @@ def _printed(places: Package, version: str) -> Mapping[str, str]:
     return settings
 
 
-def _said(argv: list[str]) -> str:
+def _said(argv: list[str]) -> bytes:
     try:
         output = run(argv, timeout=120)
     except (BackendError, ValueError) as exc:
         msg = f"{argv[0]} cannot be run: name the absolute path of the program with --puppet"
         raise SetupError(msg) from exc
-    return output.stdout.decode("utf-8", "replace")
+    return output.stdout

@@ -19,6 +19,7 @@ from espm.command import run
 from espm.errors import BackendError, InvalidCertname
 from espm.model import Certname, PuppetAccess
 from espm.puppet_http import PuppetHttp
+from espm.puppet_settings import assignments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,9 +128,7 @@ def printed(puppet: str, confdir: Path | None, section: str = "server") -> Mappi
     argv += ["--confdir", str(confdir)] if confdir else []
     with suppress(BackendError):
         output = run(argv, timeout=60)
-        lines = output.stdout.decode("utf-8", "replace").splitlines()
-        pairs = (line.partition(" = ") for line in lines)
-        said = {name: value for name, separator, value in pairs if separator}
+        said = assignments(output.stdout)
         settings = {_LATER.get(name, name): value for name, value in said.items()}
         if settings.keys() >= set(_SETTINGS):
             return settings

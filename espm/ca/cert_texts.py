@@ -37,6 +37,9 @@ _LISTED = re.compile(
     re.MULTILINE,
 )
 
+_FINGERPRINT = re.compile(r"^\S+ (?:\(SHA256\) )?((?:[0-9A-F]{2}:){31}[0-9A-F]{2})$", re.MULTILINE)
+_SUBJECT = re.compile(r"^ +Subject: ?(.+)$", re.MULTILINE)
+
 _BROKEN = "Puppet's CA cannot be worked with; espm's log says why"
 
 #: Words of Puppet's, the error they mean, and what it says to the caller, with the name in it.
@@ -120,6 +123,21 @@ def listed(output: Output) -> list[Listed]:
         Listed(quoted or bare, state)
         for state, quoted, bare, *_ in _LISTED.findall(said(output))
     ]  # fmt: skip
+
+
+def fingerprint(output: Output) -> str:
+    """Return the SHA-256 that ``puppet cert fingerprint`` tells, in hex; empty if it tells none.
+
+    From 3.0 on the digest is named before it (reference facts on old Puppet, 1.2 and 1.3).
+    """
+    found = _FINGERPRINT.search(said(output))
+    return found[1].replace(":", "").lower() if found else ""
+
+
+def subject(output: Output) -> str:
+    """Return the subject of what ``puppet cert print`` prints; empty if it prints none."""
+    found = _SUBJECT.search(said(output))
+    return found[1].strip() if found else ""
 
 
 def _meaning(status: int, text: str) -> tuple[type[EspmError], str] | None:

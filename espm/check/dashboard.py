@@ -31,7 +31,7 @@ def tasks(context: Context) -> Iterator[Finding]:
 def external_node(context: Context) -> Iterator[Finding]:
     """Look whether what the tasks did can be read back."""
     options = context.config.classifier_options
-    if not tools.settings(options).get("tools.external_node"):
+    if not tools.settings(context, options).get("tools.external_node"):
         what = "what the tasks did is not read back, for the helper knows no external_node"
         remedy = f"set external_node in {options['tools']}.conf"
         yield Finding("external_node", State.WARN, what, remedy)

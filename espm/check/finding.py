@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -47,10 +47,14 @@ def counted(number: int, noun: str) -> str:
 
 
 class Context:
-    """The configuration and what it leads to, each part connected when it is first asked for."""
+    """The configuration and what it leads to, each part connected when it is first asked for.
+
+    :ivar told: what the helpers of old Puppet have told of the settings, by host and program.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.told: dict[tuple[object, ...], Mapping[str, str]] = {}
 
     @cached_property
     def ca(self) -> CertificateAuthority:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from espm import host as hosts
+from espm import x509
 from espm.ca import cert_texts
 from espm.check.finding import Finding, State, counted
 from espm.errors import BackendError
+from espm.puppet_settings import assignments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +68,7 @@ def puppet_cert(context: Context) -> Iterator[Finding]:
 def ca_files(context: Context) -> Iterator[Finding]:
     """Look whether the CA's files are there, and where Puppet itself has them."""
     options = context.config.ca_options
-    said = settings(options)
+    said = settings(context, options)
     ours, puppets = said.get("tools.ssldir", ""), said.get("ssldir", "")
     if ours != puppets:
         what = f"the helper looks at {ours}, but Puppet's ssldir is {puppets or 'not told'}"
@@ -74,13 +76,13 @@ def ca_files(context: Context) -> Iterator[Finding]:
         yield Finding("CA files", State.FAIL, what, remedy)
         return
     _call(options, "ping", "ca")
-    yield Finding("CA files", State.OK, f"in {ours}/ca, as Puppet says")
+    yield _same_ca(options, f"{ours}/ca")
 
 
 def after_revoke(context: Context) -> Iterator[Finding]:
     """Look whether the master is told of a new CRL."""
     options = context.config.ca_options
-    if command := settings(options).get("tools.after_revoke"):
+    if command := settings(context, options).get("tools.after_revoke"):
         yield Finding("after revoke", State.OK, f"the master is told of a new CRL by: {command}")
         return
     what = "nothing tells the master of a new CRL, so it may let a retired node in"
@@ -91,17 +93,49 @@ def after_revoke(context: Context) -> Iterator[Finding]:
     yield Finding("after revoke", State.WARN, what, remedy)
 
 
-def settings(options: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return what Puppet says of its settings, and, as ``tools.NAME``, what the helper has."""
-    pairs = (line.partition(" = ") for line in _lines(_call(options, "settings")))
-    return {name: value for name, separator, value in pairs if separator}
+def settings(context: Context, options: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what Puppet says of its settings, and, as ``tools.NAME``, what the helper has.
+
+    :param options: those of the backend whose helper is asked, once for each.
+    """
+    place = _place(options)
+    if place not in context.told:
+        context.told[place] = assignments(_call(options, "settings").stdout)
+    return context.told[place]
+
+
+def _same_ca(options: Mapping[str, Any], directory: str) -> Finding:
+    """Return whether the command works with the CA whose files the helper reads."""
+    told = _call(options, "fingerprint", "ca")
+    found = cert_texts.fingerprint(told)
+    if not found:
+        words = " ".join(cert_texts.said(told).split())[:400]
+        what = f"puppet cert tells no fingerprint of its CA: {words}"
+        return Finding("CA files", State.FAIL, what, "see what is wrong with the CA's files")
+    if found == x509.fingerprint(_call(options, "bundle").stdout):
+        what = f"in {directory}, as Puppet says; its own certificate is the command's"
+        return Finding("CA files", State.OK, what)
+    name = cert_texts.subject(_call(options, "print", "ca")) or "without a subject"
+    what = (
+        f"puppet cert works with another CA, {name} (SHA-256 {x509.colons(found)}), not with "
+        f"that of {directory}/ca_crt.pem"
+    )
+    remedy = (
+        "have cadir of puppet.conf be the directory ca below ssldir, and cacert there, too; espm "
+        "takes the CA's files from there"
+    )
+    return Finding("CA files", State.FAIL, what, remedy)
+
+
+def _place(options: Mapping[str, Any]) -> tuple[object, ...]:
+    return options.get("host"), options.get("tools")
 
 
 def _each(context: Context) -> Iterator[Mapping[str, Any]]:
     """Yield the options of each helper that the configuration names."""
     seen = []
     for options in (context.config.ca_options, context.config.classifier_options):
-        place = (options.get("host"), options.get("tools"))
+        place = _place(options)
         if options.get("tools") and place not in seen:
             seen.append(place)
             yield options

@@ -48,14 +48,17 @@ class Machine:
             "withheld_class": "espm_withheld",
             "classes_cache": 0,
         }
-        config = SimpleNamespace(ca_options=self.options, classifier_options=self.options)
+        self.settings()
+
+    def look_afresh(self, **options: Any) -> None:
+        """Begin another check; *options* are those of a classifier on another host."""
+        config = SimpleNamespace(ca_options=self.options, classifier_options=self.options | options)
         self.context = Context(config)  # type: ignore[arg-type]
         self.context.ca = SimpleNamespace(version=lambda: self.puppet.version)
         self.context.classifier = DashboardClassifier(connect(self.options), self.options)
-        self.settings()
 
     def settings(self, **more: object) -> None:
-        """Write the helper's settings."""
+        """Write the helper's settings, and begin another check."""
         keys = {
             "puppet": self.puppet.program,
             "confdir": self.puppet.confdir,
@@ -66,6 +69,7 @@ class Machine:
         }
         text = "".join(f"{key} = {value}\n" for key, value in keys.items())
         self.helper.with_name("espm_tools.conf").write_text(text)
+        self.look_afresh()
 
 
 @pytest.fixture
@@ -95,8 +99,7 @@ def test_a_helper_that_is_there_is_ok(machine: Machine) -> None:
 
 def test_two_helpers_are_two_lines(machine: Machine) -> None:
     """The dashboard may be on another host than the CA."""
-    other = {**machine.options, "tools": "/none/espm_tools"}
-    machine.context.config = SimpleNamespace(ca_options=machine.options, classifier_options=other)
+    machine.look_afresh(tools="/none/espm_tools")
 
     assert [each.state for each in tools.helper(machine.context)] == [State.OK, State.FAIL]
 
@@ -182,10 +185,46 @@ def test_the_cas_files_are_where_puppet_says(machine: Machine) -> None:
 
     assert (right.state, right.what) == (
         State.OK,
-        f"in {machine.puppet.ssldir}/ca, as Puppet says",
+        f"in {machine.puppet.ssldir}/ca, as Puppet says; its own certificate is the command's",
     )
     assert wrong.state is State.FAIL
     assert f"looks at /elsewhere/ssl, but Puppet's ssldir is {machine.puppet.ssldir}" in wrong.what
+
+
+@pytest.mark.parametrize("version", ["2.7.12", "2.7.19", "3.8.7", "5.5.22"])
+def test_a_command_that_works_with_another_ca_is_found(machine: Machine, version: str) -> None:
+    """Its fingerprint is not that of the file; what it prints says which one it has."""
+    machine.puppet.tell(version=version)
+    right = one(tools.ca_files(machine.context))
+    conf = machine.puppet.confdir / "puppet.conf"
+    conf.write_text("[main]\ncertname = other.example.com\ncadir = $confdir/authority\n")
+    machine.puppet.cert("list")
+    wrong = one(tools.ca_files(machine.context))
+
+    assert (right.state, wrong.state) == (State.OK, State.FAIL)
+    assert "puppet cert works with another CA, CN=Puppet CA: other.example.com" in wrong.what
+    assert f"not with that of {machine.puppet.ssldir}/ca/ca_crt.pem" in wrong.what
+    assert "cadir" in wrong.remedy
+
+
+def test_a_command_that_tells_no_fingerprint_proves_nothing(machine: Machine) -> None:
+    """What it says instead is on the line."""
+    machine.puppet.tell(delay=0.0)
+    key = machine.puppet.ssldir / "ca" / "ca_key.pem"
+    key.write_text("no key")
+    found = one(tools.ca_files(machine.context))
+
+    assert found.state is State.FAIL
+    assert found.what.startswith("puppet cert tells no fingerprint of its CA: ")
+
+
+def test_the_helpers_settings_are_asked_for_once(machine: Machine) -> None:
+    """Each time Ruby starts; three lines of the check go by what it says."""
+    for check in (tools.ca_files, tools.after_revoke, dashboard.external_node):
+        one(check(machine.context))
+
+    asked = [each for each in machine.puppet.commands() if each.argv[0] == "master"]
+    assert len(asked) == 1
 
 
 def test_a_master_that_hears_of_no_revocation_is_a_warning(machine: Machine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from espm.ca.cert_texts import Listed, blame, failed, listed, said
+from espm.ca.cert_texts import Listed, blame, failed, fingerprint, listed, said, subject
 from espm.errors import (
     BackendRefused,
     BackendUnavailable,
@@ -116,3 +116,21 @@ def test_lines_of_list_are_understood(line: str, entry: Listed) -> None:
 def test_colours_are_taken_off() -> None:
     """All versions write them, also into a pipe."""
     assert said(output("\x1b[mNotice: done\x1b[0m")) == "Notice: done\n"
+
+
+@pytest.mark.parametrize("line", ["ca {}", "ca (SHA256) {}", "\x1b[mca {}\x1b[0m"])
+def test_a_fingerprint_is_read_whatever_the_version(line: str) -> None:
+    """Up to 2.7 the digest is not named; a shorter one is another digest's."""
+    told = fingerprint(output(line.format(":".join(["AB"] * 32))))
+
+    assert told == "ab" * 32
+    assert fingerprint(output(line.format(HEX))) == ""
+    assert fingerprint(output("err: Could not call fingerprint: x")) == ""
+
+
+def test_the_subject_is_read_from_what_is_printed() -> None:
+    """As OpenSSL writes it, of any age."""
+    text = "Certificate:\n    Data:\n        Issuer: CN = a\n        Subject: CN=Puppet CA: b\n"
+
+    assert subject(output(text)) == "CN=Puppet CA: b"
+    assert subject(output("err: Could not find certificate for ca\n")) == ""

@@ -93,6 +93,20 @@ def test_puppet_is_told_names_after_the_options(tools: Tools, verb: str) -> None
     assert (0, want) == (done.returncode, done.stdout.decode().splitlines()[0])
 
 
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("fingerprint", "fingerprint {} --digest sha256 --"), ("print", "print {} --")],
+)
+def test_puppet_is_asked_what_it_has_of_a_name(tools: Tools, verb: str, words: str) -> None:
+    """Of its own CA as well, which it calls ca."""
+    done = [tools.run(verb, name) for name in ("ca", NAME)]
+
+    options = f"--color=false --confdir {tools.root / 'puppet'}"
+    assert [each.stdout.decode().splitlines()[0] for each in done] == [
+        f"puppet cert {words.format(options)} {name}" for name in ("ca", NAME)
+    ]
+
+
 def test_the_exit_code_is_that_of_the_program(tools: Tools) -> None:
     """So are both outputs."""
     tools.script("puppet", "#!/bin/sh\necho out\necho err >&2\nexit 24\n")
@@ -167,7 +181,8 @@ def test_a_csr_under_another_name_is_not_signed(tools: Tools) -> None:
         ("revoke", *[NAME] * 101), ("ping",), ("ping", "all"), ("crl", NAME), ("list", "--all"),
         ("rake",), ("rake", "db:drop"), ("rake", "node:add"), ("rake", "node:add", "x=1"),
         ("rake", "node:add", "name=--all"), ("rake", "node:add", f"name={NAME}", "groups=a\nb"),
-        ("rake", "tasks", "x"), ("enc", ".*"), ("heal", "XYZ"), ("heal", ""), ("heal", "f" * 41),
+        ("rake", "tasks", "x"), ("enc", ".*"), ("print", "--all"), ("fingerprint",),
+        ("fingerprint", "ca", NAME), ("heal", "XYZ"), ("heal", ""), ("heal", "f" * 41),
     ],
 )  # fmt: skip
 def test_what_no_verb_takes_is_refused(one: Tools, arguments: tuple[str, ...]) -> None:
