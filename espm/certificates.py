@@ -21,7 +21,7 @@ from espm.errors import (
     CsrUnknown,
 )
 from espm.model import Certificate, IntentKind, KeyMaker
-from espm.ports import Generating
+from espm.ports import ForOldAgents, Generating
 
 if TYPE_CHECKING:
     from espm.model import Certname, Intent, Job, Node, Platform
@@ -66,13 +66,13 @@ class _Request:
     private_key: bytes | None = None
 
 
-def check_order(order: Order, certname: Certname, platform: Platform) -> None:
+def check_order(order: Order, certname: Certname, platform: Platform, ports: Ports) -> None:
     """Return when the order's own CSR, if it brings one, may be signed.
 
     :raises espm.errors.InvalidCsr: it may not; says why.
     """
     if order.csr is not None:
-        x509.check_csr(order.csr, certname, platform.limits.extensions)
+        _check_csr(order.csr, certname, platform, ports)
 
 
 def issue(
@@ -88,7 +88,7 @@ def issue(
     :raises espm.errors.Conflict: see its subclasses.
     :raises espm.errors.BackendError: nothing valid remains, or the open intent says what may.
     """
-    check_order(order, certname, platform)
+    check_order(order, certname, platform, ports)
     node = ports.ledger.node(platform.name, certname)
     carrying.settle_left(node, _CERTIFYING, ports)
     allowed = {"extensions": list(platform.limits.extensions)}
@@ -195,7 +195,7 @@ def _request(certname: Certname, order: Order, platform: Platform, ports: Ports)
     if ports.ca.request(certname) is not None:
         _make_room(certname, ports, replace=order.replace_pending)
     if order.csr is not None:
-        key_sha256 = x509.check_csr(order.csr, certname, platform.limits.extensions)
+        key_sha256 = _check_csr(order.csr, certname, platform, ports)
         return _Request(order.csr, key_sha256, KeyMaker.NODE)
     key = x509.new_key(ports.key_type)
     return _Request(
@@ -217,8 +217,14 @@ def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) 
             "fingerprint on the instance itself"
         )
         raise CsrMismatch(msg)
-    key_sha256 = x509.check_csr(csr, certname, platform.limits.extensions)
+    key_sha256 = _check_csr(csr, certname, platform, ports)
     return _Request(None, key_sha256, KeyMaker.NODE)
+
+
+def _check_csr(csr: bytes, certname: Certname, platform: Platform, ports: Ports) -> str:
+    """Return the SHA-256 of the key of a CSR that may be signed by this CA."""
+    old = ports.ca.old_digests if isinstance(ports.ca, ForOldAgents) else ()
+    return x509.check_csr(csr, certname, platform.limits.extensions, old)
 
 
 def _make_room(certname: Certname, ports: Ports, *, replace: bool) -> None:

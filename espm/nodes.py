@@ -62,7 +62,7 @@ def add_node(
     _refuse_reserved(certname, ports)
     warnings = checking.check(platform, classification, ports)
     if order is not None:
-        certificates.check_order(order, certname, platform)
+        certificates.check_order(order, certname, platform, ports)
     _settle_former_life(platform, certname, ports)
     _refuse_classified(certname, ports)
     node, intent = ports.ledger.reserve(

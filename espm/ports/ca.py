@@ -99,6 +99,16 @@ class CertificateAuthority(Protocol):
 
 
 @runtime_checkable
+class ForOldAgents(Protocol):
+    """A CA whose agents may be too old to sign a CSR with SHA-2.
+
+    :ivar old_digests: what else they sign with: ``md5``, ``sha1``.
+    """
+
+    old_digests: frozenset[str]
+
+
+@runtime_checkable
 class Generating(Protocol):
     """A CA whose own command makes the certificates for keys that espm has made."""
 

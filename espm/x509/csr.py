@@ -20,10 +20,11 @@ from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
 from espm.errors import BackendRefused, InvalidCsr
 from espm.x509 import oids
 from espm.x509.keys import Key, key_sha256
+from espm.x509.signatures import signed_by_itself
 from espm.x509.unreadable import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -68,18 +69,21 @@ def csr_key_sha256(pem: bytes) -> str | None:
         return None
 
 
-def check_csr(pem: bytes, certname: str, extensions: Sequence[str]) -> str:
+def check_csr(
+    pem: bytes, certname: str, extensions: Sequence[str], old_digests: Collection[str] = ()
+) -> str:
     """Return the SHA-256 of the public key of a CSR that may be signed.
 
     :param extensions: globs over the extensions that it may ask for, by dotted number or by
         Puppet's name (``pp_instance_id``).
+    :param old_digests: which of ``md5`` and ``sha1`` it may be signed with, too.
     :raises espm.errors.InvalidCsr: it may not be signed; says why.
     """
     csr = _load(pem)
     with _readable():
         key = csr.public_key()
         _check_key(key)
-        _check_signature(csr)
+        _check_signature(csr, old_digests)
         _check_subject(csr, certname)
         _check_attributes(csr)
         _check_extensions(csr, certname, extensions)
@@ -116,11 +120,14 @@ def _check_key(key: CertificatePublicKeyTypes) -> None:
         raise InvalidCsr(msg)
 
 
-def _check_signature(csr: x509.CertificateSigningRequest) -> None:
-    if not isinstance(csr.signature_hash_algorithm, _HASHES):
-        msg = "the CSR must be signed with SHA-256, SHA-384 or SHA-512"
+def _check_signature(csr: x509.CertificateSigningRequest, old_digests: Collection[str]) -> None:
+    digest = csr.signature_hash_algorithm
+    name = digest.name if digest else "no digest"
+    is_new = isinstance(digest, _HASHES)
+    if not is_new and name not in old_digests:
+        msg = f"the CSR must be signed with SHA-256, SHA-384 or SHA-512, not with {name}"
         raise InvalidCsr(msg)
-    if not csr.is_signature_valid:
+    if not (csr.is_signature_valid if is_new else signed_by_itself(csr)):
         msg = "the CSR's signature does not fit its key"
         raise InvalidCsr(msg)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -44,6 +45,16 @@ def submit(
     path = tree.ssldir / "ca" / "requests" / f"{name}.pem"
     path.write_bytes(builder.sign(make_key(1024), hashes.SHA256()).public_bytes(Encoding.PEM))
     return path
+
+
+def agents_csr(
+    directory: Path, name: str, digest: str, key: str = "rsa:2048", *words: str
+) -> bytes:
+    """Return a CSR with a signature of old, as an agent up to 2.7 makes it by OpenSSL."""
+    argv = ["openssl", "req", "-new", "-newkey", key, "-nodes", "-keyout", "key", "-out", "csr"]
+    argv += [f"-{digest}", "-subj", f"/CN={name}", *words]
+    subprocess.run(argv, cwd=directory, check=True, capture_output=True)
+    return directory.joinpath("csr").read_bytes()
 
 
 def fingerprint(path: Path, kind: str = "md5") -> str:

@@ -12,14 +12,14 @@ import pytest
 from espm import x509
 from espm.ca import puppet_cert
 from espm.certificates import Order
-from espm.errors import BackendError
+from espm.errors import BackendError, InvalidCsr
 from espm.model import Certname, Classification
 from espm.nodes import add_node, delete_node
 from espm.revoker import Revoker
 from tests import scratch_sshd
 from tests.api.platform import PLATFORMS, Door, Espm, running
 from tests.legacy.old_ca import OldCa, old_ca
-from tests.legacy.puppet_lab import revoked, serial
+from tests.legacy.puppet_lab import agents_csr, revoked, serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,13 +47,13 @@ def ports_of(espm: Espm, old: OldCa, **options: object) -> Ports:
     return replace(espm.ports, ca=old.connect(**options), key_type=puppet_cert.KEY_TYPE)
 
 
-def launch(name: Certname, ports: Ports) -> bytes:
-    """Launch a node with a certificate and return its certificate."""
+def launch(name: Certname, ports: Ports, order: Order | None = None) -> bytes:
+    """Launch a node with a certificate, of a key of espm's by default, and return it."""
     added = add_node(
-        PLATFORMS[0], name, Classification(), ports, order=Order(), request_id="test"
+        PLATFORMS[0], name, Classification(), ports, order=order or Order(), request_id="test"
     )  # fmt: skip
     assert added.delivery is not None
-    assert added.delivery.private_key is not None
+    assert (added.delivery.private_key is None) == (order is not None)
     assert added.delivery.certificate.issued is not None
     return added.delivery.certificate.issued.pem.encode()
 
@@ -149,6 +149,27 @@ def test_20_retirements_are_revoked_together(espm: Espm, old_ca_: OldCa) -> None
     assert [argv for argv in old_ca_.ruby("revoke") if argv[-2] != "--"] != []
     assert len(old_ca_.ruby("revoke")) < 6
     assert [path.name for path in old_ca_.ca.joinpath("signed").glob("n*.pem")] == []
+
+
+@pytest.mark.parametrize("digest", ["md5", "sha1"])
+@pytest.mark.parametrize("pending", [True, False], ids=["sign_pending", "csr"])
+def test_the_csr_of_an_old_agent_is_signed(
+    espm: Espm, old_ca_: OldCa, tmp_path: Path, digest: str, *, pending: bool
+) -> None:
+    """The one that waits at the CA, by its SHA-256, and one that the platform hands in; a CA of
+    today's, without old agents, signs neither.
+    """
+    csr = agents_csr(tmp_path, NAMES[0], digest)
+    order = Order(sign_pending=x509.csr_der_sha256(csr)) if pending else Order(csr=csr)
+    if pending:
+        old_ca_.ca.joinpath("requests", f"{NAMES[0]}.pem").write_bytes(csr)
+        espm.ca.submit(NAMES[0], csr)
+    with pytest.raises(InvalidCsr, match=f"not with {digest}"):
+        launch(NAMES[0], espm.ports, order)
+    pem = launch(NAMES[0], ports_of(espm, old_ca_), order)
+
+    assert x509.parse_certificate(pem).key_sha256 == x509.csr_key_sha256(csr)
+    assert espm.ca.issued == {}
 
 
 def test_the_ledger_knows_the_key_before_puppet_generates(espm: Espm, old_ca_: OldCa) -> None:

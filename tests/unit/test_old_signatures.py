@@ -1,4 +1,4 @@
-"""Certificates and CRLs signed with SHA-1, as Puppet up to 2.7 does; openssl makes them."""
+"""What is signed with SHA-1 or MD5, as Puppet up to 2.7 and its agents do; openssl makes it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509 as lib
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from espm import x509
+from espm.errors import InvalidCsr
+from tests.legacy.puppet_lab import agents_csr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,3 +75,52 @@ def test_a_revocation_is_seen_in_an_old_crl(tmp_path: Path, digest: str) -> None
     assert [revocations.foreign(each) for each in issued] == [False, False]
     strange = x509.Revocations(crl, other)
     assert (strange.entries, [strange.foreign(each) for each in issued]) == (0, [True, True])
+
+
+OLD = frozenset({"md5", "sha1"})
+NAME = "old1.example.com"
+
+
+@pytest.mark.parametrize("digest", ["md5", "sha1", "sha256"])
+def test_a_csr_of_an_old_agent_is_taken_where_its_digest_is(tmp_path: Path, digest: str) -> None:
+    """Where it is not, it is refused, and it is said which one that is."""
+    pem = agents_csr(tmp_path, NAME, digest)
+
+    assert x509.check_csr(pem, NAME, (), OLD) == x509.csr_key_sha256(pem)
+    if digest != "sha256":
+        with pytest.raises(InvalidCsr, match=f"SHA-512, not with {digest}"):
+            x509.check_csr(pem, NAME, ())
+        with pytest.raises(InvalidCsr, match=f"not with {digest}"):
+            x509.check_csr(pem, NAME, (), OLD - {digest})
+
+
+@pytest.mark.parametrize("digest", ["md5", "sha1"])
+def test_an_old_csr_of_another_key_is_refused(tmp_path: Path, digest: str) -> None:
+    """The signature is looked at: whoever has only the public key gets no certificate for it."""
+    csr = lib.load_pem_x509_csr(agents_csr(tmp_path, NAME, digest))
+    stolen = csr.public_bytes(Encoding.DER).replace(NAME.encode(), b"old2.example.com")
+    pem = lib.load_der_x509_csr(stolen).public_bytes(Encoding.PEM)
+
+    with pytest.raises(InvalidCsr, match="does not fit its key"):
+        x509.check_csr(pem, "old2.example.com", (), OLD)
+
+
+@pytest.mark.parametrize(
+    ("digest", "key", "words", "what"),
+    [
+        ("md5", "rsa:1024", [], "2048"),
+        ("sha224", "rsa:2048", [], "not with sha224"),
+        ("sha1", "ec", ["-pkeyopt", "ec_paramgen_curve:P-256"], "does not fit its key"),
+        ("sha1", "rsa:2048", ["-sigopt", "rsa_padding_mode:pss"], "does not fit its key"),
+        ("sha1", "rsa:2048", ["-addext", "subjectAltName=DNS:puppet"], "alternative name"),
+    ],
+    ids=["RSA-1024", "SHA-224", "EC", "PSS", "SAN"],
+)
+def test_an_old_csr_may_be_nothing_else_than_old(
+    tmp_path: Path, digest: str, key: str, words: list[str], what: str
+) -> None:
+    """Its key, its kind of signature and all that it asks for are held to the same rules."""
+    pem = agents_csr(tmp_path, NAME, digest, key, *words)
+
+    with pytest.raises(InvalidCsr, match=what):
+        x509.check_csr(pem, NAME, (), OLD)
