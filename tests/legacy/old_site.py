@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
+from espm.model import Certname
+from espm.x509 import new_csr, new_key
 from tests.api.platform import Client
-from tests.api.process import REPOSITORY, STARTED, Daemon, free_port
+from tests.api.process import REPOSITORY, STARTED, Daemon, free_port, site_with_puppet
 from tests.legacy.dashboard import Dashboard, legacy_dashboard
 from tests.legacy.puppet_cert import Tree, legacy_puppet
 
@@ -186,6 +188,17 @@ def _setup(*words: str) -> str:
 def story(client: Client) -> list[tuple[str, int, str]]:
     """Live through :data:`STEPS`; return each request, its status and its problem's type."""
     return [_told(client, *step) for step in STEPS]
+
+
+def todays_story(directory: Path) -> list[tuple[str, int, str]]:
+    """Return what :func:`story` returns of an espm beside a Puppet of today."""
+    directory.mkdir()
+    with site_with_puppet(directory) as (site, puppet):
+        taken = Certname("taken.example.com")
+        puppet.ca.submit(taken, new_csr(taken, new_key()))
+        puppet.ca.sign(taken)
+        with site.serving():
+            return story(site.client())
 
 
 def _told(client: Client, method: str, path: str, body: Json) -> tuple[str, int, str]:

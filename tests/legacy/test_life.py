@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm.model import Certname
-from espm.x509 import new_csr, new_key
 from tests import scratch_sshd
-from tests.api.process import espm, site_with_puppet
-from tests.legacy.old_site import old_machine, set_up, set_up_by_ssh, story
+from tests.api.process import espm
+from tests.legacy.old_site import old_machine, set_up, set_up_by_ssh, story, todays_story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,15 +65,6 @@ def _has_sudo() -> bool:
     return sudo is not None and subprocess.run([sudo, "-n", "true"], check=False).returncode == 0
 
 
-def _todays_story(directory: Path) -> list[tuple[str, int, str]]:
-    with site_with_puppet(directory) as (site, puppet):
-        taken = Certname("taken.example.com")
-        puppet.ca.submit(taken, new_csr(taken, new_key()))
-        puppet.ca.sign(taken)
-        with site.serving():
-            return story(site.client())
-
-
 def _launch(client: Client, name: str) -> int:
     answer = client.add(name, groups=["web"], certificate={})
     return int(answer.status_code)
@@ -103,11 +92,10 @@ def test_platforms_see_no_difference(versions: tuple[str, str], tmp_path: Path) 
     """
     site = set_up(old_machine(tmp_path / "old", versions), "--no-sudo")
     site.puppet.cert("generate", "--", "taken.example.com")
-    (tmp_path / "new").mkdir()
     with site.serving():
         told = story(site.client())
 
-    assert told == _todays_story(tmp_path / "new")
+    assert told == todays_story(tmp_path / "new")
     assert site.issued("life.") == site.revoked()
     assert len(site.revoked()) == 3
     assert site.left_at_the_ca("life.") == []
