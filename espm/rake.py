@@ -12,6 +12,7 @@ import threading
 import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from espm.errors import BackendRefused, BackendUnavailable
 
@@ -100,6 +101,14 @@ class Rake:
         """
         return self._do("node:del", name=name)
 
+    def class_names(self) -> Names:
+        """Return the names of the dashboard's classes, the same ones for all who have its host."""
+        with _finding:
+            found = _classes.get(self._host)
+            if found is None:
+                found = _classes[self._host] = Names(lambda: self.names("nodeclass:list"))
+        return found
+
     def tasks(self) -> frozenset[str]:
         """Return the names of the tasks about nodes; they are asked for once.
 
@@ -136,22 +145,20 @@ class Names:
     """A list of names of the dashboard's, kept for a while; for any number of threads.
 
     :param look: asks the dashboard.
-    :param max_age: seconds for which a look serves callers that don't say.
     """
 
-    def __init__(self, look: Callable[[], tuple[str, ...]], max_age: float) -> None:
+    def __init__(self, look: Callable[[], tuple[str, ...]]) -> None:
         self._look = look
-        self._max_age = max_age
         self._lock = threading.Lock()
         self._began = float("-inf")
         self._names: tuple[str, ...] = ()
 
-    def get(self, max_age: float | None = None) -> tuple[str, ...]:
+    def get(self, max_age: float) -> tuple[str, ...]:
         """Return the names, at most *max_age* seconds old, counted from before the look.
 
         :raises espm.errors.BackendError: as the look does.
         """
-        wanted = time.monotonic() - (self._max_age if max_age is None else max_age)
+        wanted = time.monotonic() - max_age
         with self._lock:
             if self._began < wanted:
                 began = time.monotonic()
@@ -162,6 +169,11 @@ class Names:
         """Have the next caller look afresh."""
         with self._lock:
             self._began = float("-inf")
+
+
+#: The classes of the dashboards in use: each look at them starts Rails.
+_classes: WeakValueDictionary[Host, Names] = WeakValueDictionary()
+_finding = threading.Lock()
 
 
 def folded(name: str) -> str:

@@ -13,7 +13,7 @@ from espm.errors import EnvironmentUnknown
 from espm.host import connect as connect_host
 from espm.model import Catalogue, PuppetClass
 from espm.names import class_fault
-from espm.rake import Names, Rake, folded
+from espm.rake import Rake, folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,10 +35,10 @@ class DashboardClasses:
     """The adapter of the ClassCatalogue port; for any number of threads."""
 
     def __init__(self, host: Host, options: Mapping[str, Any]) -> None:
-        rake = Rake(host, options["command_timeout"])
         self._environment: str = options["environment"]
         self._withheld = folded(options["withheld_class"])
-        self._names = Names(lambda: rake.names("nodeclass:list"), options["classes_cache"])
+        self._max_age: float = options["classes_cache"]
+        self._names = Rake(host, options["command_timeout"]).class_names()
 
     def classes(self, environment: str, *, max_age: float | None = None) -> Catalogue:
         """Return the classes of the dashboard in lower case, as Puppet has them.
@@ -51,7 +51,8 @@ class DashboardClasses:
         if environment != self._environment:
             msg = f"the dashboard's nodes are all in environment '{self._environment}'"
             raise EnvironmentUnknown(msg, [msg])
-        names = {folded(name) for name in self._names.get(max_age)} - {self._withheld}
+        age = self._max_age if max_age is None else max_age
+        names = {folded(name) for name in self._names.get(age)} - {self._withheld}
         known = sorted(name for name in names if class_fault(name) is None)
         etag = hashlib.sha256("\n".join(known).encode()).hexdigest()
         return Catalogue(environment, {name: PuppetClass(name) for name in known}, {}, etag)

@@ -48,13 +48,14 @@ class Offer:
         self.environment = environment
         self._rake = rake
         self._withheld = withheld
-        self._groups = Names(lambda: rake.names("nodegroup:list"), max_age)
-        self._classes = Names(lambda: rake.names("nodeclass:list"), max_age)
+        self._max_age = max_age
+        self._groups = Names(lambda: rake.names("nodegroup:list"))
+        self._classes = rake.class_names()
         self._warned = False
 
     def groups(self) -> Sequence[str]:
         """Return the names of the groups in order."""
-        return sorted(self._groups.get())
+        return sorted(self._groups.get(self._max_age))
 
     def said(self, classification: Classification) -> Said:
         """Return what the tasks are to be given for *classification*.
@@ -63,7 +64,7 @@ class Offer:
             tasks cannot carry.
         """
         groups, classes = classification.groups, tuple(classification.classes)
-        known = self._known(groups, classes, None)
+        known = self._known(groups, classes, self._max_age)
         if [*known.lacking(groups, classes)]:
             known = self._known(groups, classes, FRESH)
         found = [*faults(classification, self.environment), *known.lacking(groups, classes)]
@@ -88,7 +89,7 @@ class Offer:
 
     def refusing(self) -> tuple[str, ...]:
         """Return the class that keeps a node from its catalogs; nothing where it is missing."""
-        for max_age in (None, FRESH):
+        for max_age in (self._max_age, FRESH):
             if found := named([self._withheld], self._classes.get(max_age)):
                 return found
         if not self._warned:
@@ -105,9 +106,7 @@ class Offer:
         """Have the classes looked for afresh."""
         self._classes.expire()
 
-    def _known(
-        self, groups: Sequence[str], classes: Sequence[str], max_age: float | None
-    ) -> _Known:
+    def _known(self, groups: Sequence[str], classes: Sequence[str], max_age: float) -> _Known:
         """Return the names of both kinds; none are looked for where none are wanted."""
         found = self._classes.get(max_age) if classes else ()
         withheld = folded(self._withheld)

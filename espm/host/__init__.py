@@ -15,7 +15,7 @@ from espm.host.local import LocalHost
 from espm.host.ssh import SshHost, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from espm.ports.host import Host
 
@@ -42,8 +42,8 @@ ssh_config = optional_path(default="")
 command_timeout = seconds(60, 3600, default=300)
 """
 
-#: The other hosts in use, so that all who name the same one are on the one connection to it.
-_others: WeakValueDictionary[tuple[object, ...], SshHost] = WeakValueDictionary()
+#: The hosts in use, so that all who name the same one share it: a connection, what it has told.
+_hosts: WeakValueDictionary[tuple[object, ...], Host] = WeakValueDictionary()
 _finding = threading.Lock()
 
 _SSH = re.compile(r"ssh://([^@:/]+)@([^@:/]+)(?::(\d+))?")
@@ -62,17 +62,18 @@ def connect(options: Mapping[str, Any]) -> Host:
         argv = ["sudo", "-n", *argv]
     found = _SSH.fullmatch(options["host"])
     if found is None:
-        return LocalHost(argv)
+        return _shared((*argv,), lambda: LocalHost(argv))
     if missing := [key for key in ("ssh_key", "ssh_known_hosts") if not options[key]]:
         raise ConfigError([f"{key}: missing; a host behind ssh:// needs it" for key in missing])
     user, host, port = found.groups()
     files = (options["ssh_key"], options["ssh_known_hosts"], options["ssh_config"])
-    return _shared(argv, Target(user, host, int(port or 22), *files))
+    target = Target(user, host, int(port or 22), *files)
+    return _shared((*argv, target), lambda: SshHost(argv, target))
 
 
-def _shared(argv: list[str], target: Target) -> SshHost:
+def _shared(key: tuple[object, ...], make: Callable[[], Host]) -> Host:
     with _finding:
-        found = _others.get((*argv, target))
+        found = _hosts.get(key)
         if found is None:
-            found = _others[(*argv, target)] = SshHost(argv, target)
+            found = _hosts[key] = make()
     return found

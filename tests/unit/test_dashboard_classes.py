@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from espm import compose, config
+from espm.catalogue import dashboard as dashboard_catalogue
 from espm.catalogue.dashboard import DashboardClasses
+from espm.classifier import dashboard as dashboard_classifier
 from espm.classifier.dashboard import DashboardClassifier
 from espm.config.spec import BACKENDS, CATALOGUES
 from espm.errors import BackendUnavailable
+from espm.model import Classification, PuppetAccess
 from espm.model.output import Output
 from tests.configsamples import Sample
 from tests.legacy.dashboard import Dashboard, legacy_dashboard
-from tests.legacy.dashboard_host import OPTIONS, DirectHost
+from tests.legacy.dashboard_host import OPTIONS, DirectHost, helper_options
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+NOBODY = PuppetAccess("", "", "", "", "")
 
 
 @pytest.fixture
@@ -48,6 +53,24 @@ def test_a_look_serves_for_a_while(made: Dashboard) -> None:
     assert "apache" in fresh.classes
     assert first.etag != fresh.etag
     assert host.tasks() == ["nodeclass:list"] * 2
+
+
+def test_classifier_and_catalogue_look_at_the_classes_together(made: Dashboard) -> None:
+    """Each look starts Rails; what one has seen serves the other, here and by the helper."""
+    direct, options = DirectHost(made), helper_options(made)
+    _use_both(DashboardClasses(direct, OPTIONS), DashboardClassifier(direct, OPTIONS))
+    _use_both(
+        dashboard_catalogue.connect(options, NOBODY), dashboard_classifier.connect(options, NOBODY)
+    )
+    by_helper = [each["argv"] for each in made.commands() if "nodeclass:list" in each["argv"]]
+
+    assert direct.tasks() == ["nodeclass:list"]
+    assert len(by_helper) == 1
+
+
+def _use_both(catalogue: DashboardClasses, classifier: DashboardClassifier) -> None:
+    assert "ntp" in catalogue.classes("production").classes
+    assert "ntp" in classifier.resolve(Classification(classes={"ntp": {}})).classes
 
 
 def test_a_dashboard_that_is_away_has_no_empty_catalogue(made: Dashboard) -> None:

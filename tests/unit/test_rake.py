@@ -115,12 +115,12 @@ def test_names_are_kept_for_their_time() -> None:
             raise found
         return tuple(found)  # type: ignore[arg-type]
 
-    names = Names(look, 300)
+    names = Names(look)
 
-    assert [names.get(), names.get(), names.get(0)] == [("a",), ("a",), ("b",)]
+    assert [names.get(300), names.get(300), names.get(0)] == [("a",), ("a",), ("b",)]
     with pytest.raises(BackendUnavailable):
         names.get(0)
-    assert names.get() == ("b",)
+    assert names.get(300) == ("b",)
 
 
 @pytest.mark.parametrize(
