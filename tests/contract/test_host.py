@@ -134,7 +134,8 @@ def test_a_lock_not_had_can_be_tried_again(host: Host, tools: Tools) -> None:
     """Somebody else works at the CA."""
     tools.impatient()
     tools.settings(limit=1)
-    with subprocess.Popen(["flock", str(tools.ca), "sleep", "3"]) as other:
+    # flock becomes the sleep, so that the lock ends with it; ssh may take long to get there.
+    with subprocess.Popen(["flock", "--no-fork", str(tools.ca), "sleep", "60"]) as other:
         time.sleep(0.2)
         with pytest.raises(BackendUnavailable, match="lock"):
             host.call("withdraw", NAME, timeout=30)
