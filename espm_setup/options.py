@@ -18,7 +18,7 @@ from espm_setup import options_old
 from espm_setup.stack import STACKS, named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 EXIT_CODES = """\
 exit codes:
@@ -135,6 +135,15 @@ def _puppet(target: argparse.ArgumentParser) -> None:
     option("--ca-url", type=_url, metavar="URL", help="the CA server, if it is another one")
     option("--ca-file", type=_path, metavar="FILE", help="the CA certificates of Puppet")
     option("--certname", help="espm's own certname (default: espm. and the server's certname)")
+    _backends(option)
+    option("--reload", type=shlex.split, metavar="COMMAND",
+           help="reloads Puppet Server (default: systemctl reload puppetserver, or puppetserver "
+           "reload without systemd)")  # fmt: skip
+    option("--wait", type=_seconds, default=300, metavar="SECONDS",
+           help="how long a reload of Puppet Server may take (default: %(default)s)")  # fmt: skip
+
+
+def _backends(option: Callable[..., object]) -> None:
     option("--ca", choices=named(0), default="http_api",
            help="how espm signs and revokes: over HTTPS, by the program puppetserver, or, up to "
            "Puppet 5, by puppet cert (default: %(default)s)")  # fmt: skip
@@ -144,11 +153,6 @@ def _puppet(target: argparse.ArgumentParser) -> None:
     option("--classifier", choices=named(1), default="builtin",
            help="how espm tells Puppet what a node is: by documents of its own, or by the "
            "dashboard of Puppet up to 3 (default: %(default)s)")  # fmt: skip
-    option("--reload", type=shlex.split, metavar="COMMAND",
-           help="reloads Puppet Server (default: systemctl reload puppetserver, or puppetserver "
-           "reload without systemd)")  # fmt: skip
-    option("--wait", type=_seconds, default=300, metavar="SECONDS",
-           help="how long a reload of Puppet Server may take (default: %(default)s)")  # fmt: skip
 
 
 def _jobs(target: argparse.ArgumentParser) -> None:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-T = TypeVar("T")
 
 #: Seconds that the first waits for others.
 WINDOW = 0.02
@@ -23,31 +21,30 @@ WINDOW = 0.02
 MOST = 100
 
 
-class _Call(Generic[T]):
-    """Somebody's wish, and what came of it."""
+class _Call:
+    """Somebody's wish, and whether it was done."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.result: T | None = None
         self.error: Exception | None = None
         self.done = False
 
 
-class Together(Generic[T]):
+class Together:
     """Does *work* for the names of all who ask at the same time.
 
-    :param work: does it for several names; what it returns, or raises, is for each of them.
+    :param work: does it for several names; what it raises is for each of them.
     """
 
-    def __init__(self, work: Callable[[Sequence[str]], T]) -> None:
+    def __init__(self, work: Callable[[Sequence[str]], object]) -> None:
         self._work = work
         self._turn = threading.Lock()
         self._queueing = threading.Lock()
-        self._queue: list[_Call[T]] = []
+        self._queue: list[_Call] = []
 
-    def ask(self, name: str) -> T | None:
-        """Have it done for *name*, and return what came of it."""
-        call: _Call[T] = _Call(name)
+    def ask(self, name: str) -> None:
+        """Have it done for *name*; return when it is."""
+        call = _Call(name)
         with self._queueing:
             self._queue.append(call)
         with self._turn:
@@ -57,19 +54,18 @@ class Together(Generic[T]):
         if call.error is not None:
             # One exception for many threads would get the traceback of all of them.
             raise type(call.error)(*call.error.args) from call.error
-        return call.result
 
-    def _work_off(self, own: _Call[T]) -> None:
+    def _work_off(self, own: _Call) -> None:
         batch = self._batch(own)
-        result = error = None
+        error = None
         try:
-            result = self._work(list(dict.fromkeys(call.name for call in batch)))
+            self._work(list(dict.fromkeys(call.name for call in batch)))
         except Exception as exc:  # noqa: BLE001 - each of those who asked raises it
             error = exc
         for call in batch:
-            call.result, call.error, call.done = result, error, True
+            call.error, call.done = error, True
 
-    def _batch(self, own: _Call[T]) -> list[_Call[T]]:
+    def _batch(self, own: _Call) -> list[_Call]:
         """Take *own* and what else waits out of the queue."""
         with self._queueing:
             others = [call for call in self._queue if call is not own]
