@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from contextvars import ContextVar
-from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, TextIO
 
 from espm.pace import Pace
@@ -41,7 +41,7 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of *record*, with its traceback in indented lines below."""
-        when = datetime.fromtimestamp(record.created).astimezone().strftime("%d/%b/%Y:%H:%M:%S")
+        when = _stamp(int(record.created))
         text = _plain(record.getMessage())[:_LONGEST]
         line = f"[{when}] {record.levelname} {record.name} {request_id.get()} {text}"
         if not record.exc_info:
@@ -98,6 +98,11 @@ def _say(message: str, *args: object) -> None:
     before = stranger.set(False)
     logging.getLogger(__name__).warning(message, *args)
     stranger.reset(before)
+
+
+@lru_cache(maxsize=2)
+def _stamp(second: int) -> str:
+    return time.strftime("%d/%b/%Y:%H:%M:%S", time.localtime(second))
 
 
 class BusFormatter(logging.Formatter):

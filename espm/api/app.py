@@ -8,10 +8,10 @@ no preshared key.  Nothing global is mounted or started.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -86,7 +86,8 @@ class Application:
         )
         application.request_class = _Request
         application.log.screen = False
-        application.log.access_log.disabled = True
+        # CherryPy would write its own line of each request, and throw it away; ours is enough.
+        application.log.access = lambda: None
         return application
 
     def _dispatch(self, _path: str) -> None:
@@ -94,7 +95,7 @@ class Application:
         request = cherrypy.serving.request
         request.config = request.app.config["/"].copy()
         given = request.wsgi_environ.get("HTTP_X_REQUEST_ID", "")
-        request.espm_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.espm_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
         request.espm_begun = time.monotonic()
         request.espm_platform = "-"
         request.espm_route = metrics.OTHER

@@ -162,8 +162,9 @@ def delivery_body(node: Node, delivery: Delivery) -> Json:
 
 
 def time(when: datetime) -> str:
-    """Return a moment as the API writes it."""
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return a moment, which is in UTC, as the API writes it."""
+    # Not strftime: a page of nodes spent a fifth of its time there.
+    return f"{when.isoformat(timespec='seconds')[:19]}Z"
 
 
 def _object(body: Json) -> None:

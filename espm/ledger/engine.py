@@ -3,7 +3,7 @@
 SQLite: write-ahead log, ``synchronous=FULL`` (an fsync for every commit) and ``BEGIN IMMEDIATE``
 for whatever writes: a transaction that reads first and writes then would otherwise fail at once
 when another has written meanwhile, however long the busy timeout is (SQLite's documentation,
-"Isolation In SQLite").  Reading transactions begin deferred and never wait for a writer.
+"Isolation In SQLite").  What only reads begins none, and never waits for a writer.
 
 PostgreSQL: through psycopg 3 only, with limits on how long a statement or a lock may take.
 """
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a transaction waits for another one that writes.
 BUSY_SECONDS = 30
-
-_READING = "espm_reading"
 
 # As many threads as ask may talk to the database; sixteen connections are kept for them.
 _POOL = {"pool_size": 16, "max_overflow": -1}
@@ -56,6 +54,8 @@ _SESSION = (
 def connect(url: sa.URL, **options: Any) -> sa.Engine:
     """Return an engine for *url*, from :func:`espm.ledger.address.parse`; nothing is connected yet.
 
+    It is for :func:`writing` and :func:`reading`: by itself it begins no transaction in SQLite.
+
     :param options: arguments for :func:`sqlalchemy.create_engine`, in place of a pool.
     :raises espm.errors.ConfigError: the driver is not installed.
     :raises espm.errors.MigrationNeeded: the SQLite database was not created yet.
@@ -73,16 +73,21 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises sqlalchemy.exc.IntegrityError: a constraint was violated.
     """
     with translating(), engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
 
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Run the block in one transaction that reads and never waits for one that writes.
+    """Run the block on a connection that only reads, and never waits for one that writes.
+
+    Each statement sees what was committed before it, also in SQLite: a transaction around the one
+    statement that most questions are would take longer than the statement.
 
     :raises espm.errors.BackendUnavailable: the database is away or broken.
     """
-    with translating(), engine.execution_options(**{_READING: True}).begin() as connection:
+    with translating(), engine.connect() as connection:
         yield connection
 
 
@@ -115,7 +120,6 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
         raise MigrationNeeded(msg)
     engine = sa.create_engine(url, **(options or _POOL))
     sa.event.listen(engine, "connect", _set_up_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -124,11 +128,6 @@ def _set_up_sqlite(dbapi: DBAPIConnection, _record: object) -> None:
     dbapi.isolation_level = None
     for pragma in _PRAGMAS:
         dbapi.execute(pragma).close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    deferred = connection.get_execution_options().get(_READING, False)
-    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
 
 
 def _connect_postgresql(url: sa.URL, options: dict[str, Any]) -> sa.Engine:

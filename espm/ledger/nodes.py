@@ -30,6 +30,12 @@ _EXCLUDED_BY = {
     IntentKind.REVOKE: (IntentKind.ISSUE, IntentKind.REVOKE),
 }
 
+# Made once: building a statement takes longer than running it.
+#: The live node of the platform :of by the name :name.
+OWNED = sa.select(nodes).where(
+    nodes.c.platform == sa.bindparam("of"), nodes.c.certname == sa.bindparam("name"), live
+)
+
 
 def insert(
     connection: sa.Connection, certname: Certname, platform: str, classification: Classification
@@ -78,17 +84,13 @@ def _taken(certname: Certname) -> CertnameTaken:
     return CertnameTaken(f"the name {certname} is taken; choose another")
 
 
-def owned(platform: str, certname: Certname) -> sa.Select[Any]:
-    """Return the query for the platform's live node of that name."""
-    return sa.select(nodes).where(nodes.c.platform == platform, nodes.c.certname == certname, live)
-
-
 def find(connection: sa.Connection, platform: str, certname: Certname) -> Node:
     """Return the platform's live node of that name.
 
     :raises espm.errors.NodeUnknown: it has none.
     """
-    row = connection.execute(owned(platform, certname)).mappings().first()
+    wanted = {"of": platform, "name": certname}
+    row = connection.execute(OWNED, wanted).mappings().first()
     if row is None:
         msg = "the platform has no node of that name"
         raise NodeUnknown(msg)

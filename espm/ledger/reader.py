@@ -1,6 +1,6 @@
 """What the ledger tells without changing anything: the reading half of the port.
 
-Each method is one transaction that never waits for one that writes.
+None of them waits for a transaction that writes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Node,
     )
 
-# How many rows one transaction of nodes() and all_certificates() reads: a megabyte or so.
+# How many rows one question of nodes() and all_certificates() reads: a megabyte or so.
 _BATCH = 500
 
 

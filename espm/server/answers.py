@@ -40,10 +40,27 @@ class Writer:
         self.left = bytearray()
         self.deadline = 0.0
         self.bytes_written = 0
+        self._holds = False
 
     def begin(self) -> None:
         """Start anew: the time runs from the first octet of the answer."""
         self.deadline = 0.0
+
+    def hold(self) -> None:
+        """Keep what is written next until more is written, or until :meth:`finish`.
+
+        A head that goes out by itself is a TLS record, a packet and a wake-up of the client more.
+        """
+        self._holds = True
+
+    def finish(self) -> None:
+        """Send what was kept and goes.
+
+        :raises ConnectionError: the client left.
+        """
+        self._holds = False
+        with suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self.flush()
 
     def write(self, data: bytes) -> int:
         """Take all of *data*, and send what goes.
@@ -53,10 +70,12 @@ class Writer:
         """
         self.deadline = self.deadline or time.monotonic() + self._seconds
         self.left += data
-        with suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            self.flush()
-        self.wait(_SPARE)
         self.bytes_written += len(data)
+        if self._holds:
+            self._holds = False
+        else:
+            self.finish()
+            self.wait(_SPARE)
         return len(data)
 
     def flush(self) -> None:
@@ -117,7 +136,8 @@ class Request(HTTPRequest):
             self.conn.wfile.write(framing.render(Refused(known, msg or "See the log of espm.")))
 
     def send_headers(self) -> None:
-        """Send the head of the answer; the server's name, and nobody's version, is ours to say."""
+        """Write the head, to go out with the body; the server's name, and no version, is ours."""
+        self.conn.wfile.hold()
         self.outheaders = [(k, v) for k, v in self.outheaders if k.lower() != b"server"]
         super().send_headers()
 

@@ -160,6 +160,7 @@ class Connection(Standing, HTTPConnection):
         self.rfile = io.BytesIO(self._incoming.take_body())
         self.wfile.begin()
         self._last = not super().communicate()  # type: ignore[no-untyped-call] # cheroot's
+        self.wfile.finish()
         self._incoming.head = None
         self.answered = True
         self._begun = False

@@ -226,3 +226,15 @@ def test_many_threads_lose_no_change(ledger: SqlLedger) -> None:
 
     assert race(*[change] * 8) == [5] * 8
     assert ledger.node("cloud", WEB).version == 41
+
+
+def test_a_question_is_one_statement(ledger: SqlLedger) -> None:
+    """Whoever only asks opens no transaction around it."""
+    active(ledger)
+    said: list[str] = []
+    engine = ledger._engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *found: said.append(found[2]))
+
+    ledger.node("cloud", WEB)
+
+    assert len(said) == 1, said

@@ -23,7 +23,7 @@ _KEY = ReplayKey("cloud", "/v1/nodes", "k-1")
 Making = Callable[[Node], "sa.Executable"]
 
 QUERIES: dict[str, tuple[Making, str]] = {
-    "node": (lambda _n: nodes.owned("cloud", WEB), "ix_nodes_live"),
+    "node": (lambda _n: nodes.OWNED.params(of="cloud", name=WEB), "ix_nodes_live"),
     "taken": (lambda _n: nodes.live_by_name(WEB), "uq_nodes_live"),
     "page": (lambda _n: nodes.page("cloud", None, WEB, 10), "ix_nodes_live"),
     "first page": (lambda _n: nodes.page("cloud", None, None, 10), "ix_nodes_live"),

@@ -14,18 +14,15 @@ import json
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
 from espm import compose, daemon
 from espm import ports as needs
 from espm.classifier import directory
-from espm.ledger.engine import _READING
 from tests.torture.points import Points
 
 if TYPE_CHECKING:
@@ -111,22 +108,14 @@ def _surround(points: Points, port: str, adapter: Any) -> None:
 
 def _surround_commits(points: Points) -> None:
     """Put points around the commits of transactions that may write, as the driver makes them."""
-    thread = threading.local()
     commit: Callable[..., None] = DefaultDialect.do_commit
 
-    def note(connection: sa.Connection) -> None:
-        thread.writes = not connection.get_execution_options().get(_READING, False)
-
     def watched(dialect: Any, connection: Any) -> None:
-        if not thread.writes:
-            commit(dialect, connection)
-            return
         broken: Callable[[], Exception] = dialect.loaded_dbapi.OperationalError
         points.passing("ledger.commit before", broken)
         commit(dialect, connection)
         points.passing("ledger.commit after", broken)
 
-    sa.event.listen(sa.Engine, "commit", note)
     setattr(DefaultDialect, "do_commit", watched)  # noqa: B010
 
 
