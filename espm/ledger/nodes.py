@@ -90,11 +90,11 @@ def find(connection: sa.Connection, platform: str, certname: Certname) -> Node:
     :raises espm.errors.NodeUnknown: it has none.
     """
     wanted = {"of": platform, "name": certname}
-    row = connection.execute(OWNED, wanted).mappings().first()
+    row = connection.execute(OWNED, wanted).first()
     if row is None:
         msg = "the platform has no node of that name"
         raise NodeUnknown(msg)
-    return rows.node(row)
+    return rows.node_of(row)
 
 
 def last_ended(platform: str, certname: Certname) -> sa.Select[Any]:
@@ -130,8 +130,8 @@ def everyone(after: str, limit: int) -> sa.Select[Any]:
 
 
 def fetch(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Node]:
-    """Return the nodes that *query* finds."""
-    return [rows.node(row) for row in connection.execute(query).mappings()]
+    """Return the nodes that *query* finds, which selects their columns and no others."""
+    return [rows.node_of(row) for row in connection.execute(query)]
 
 
 def lock(connection: sa.Connection, generation: int) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import ssl
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cherrypy
 
+from espm import log
 from tests.api.platform import PSK, opened, running
 from tests.bench.calls import Caller
 from tests.bench.figure import Figure, announce, say
@@ -62,10 +64,13 @@ class Bare:
 def figures() -> Iterator[Figure]:
     """Measure each request beside the bare handler, at each number of rows."""
     cherrypy.config.update({"log.screen": False, "environment": "embedded"})
-    for rows in ROWS:
-        with served(rows) as door:
-            for ask in ASKS:
-                yield announce(_figure(door, ask, rows))
+    with Path(os.devnull).open("w") as nowhere:
+        # As the daemon does: a line of each request is written, here to nobody.
+        log.configure(stream=nowhere)
+        for rows in ROWS:
+            with served(rows) as door:
+                for ask in ASKS:
+                    yield announce(_figure(door, ask, rows))
 
 
 @contextmanager
