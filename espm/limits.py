@@ -60,8 +60,13 @@ def permit_peer(platform: Platform, peer: str) -> None:
 
 def _each(platform: Platform, limit: str, globs: tuple[str, ...], values: Iterable[str]) -> None:
     for value in values:
-        if not any(fnmatchcase(value, glob) for glob in globs):
+        if not allows(value, globs):
             _refuse(platform, limit, value)
+
+
+def allows(value: str, globs: Iterable[str]) -> bool:
+    """Return whether one of *globs* is for *value*."""
+    return any(fnmatchcase(value, glob) for glob in globs)
 
 
 def _refuse(platform: Platform, limit: str, value: str) -> None:

@@ -5,13 +5,13 @@ No handler catches anything; :mod:`espm.api.problem` renders what is raised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import espm
 from espm import certificates, exposition, limits, nodes
 from espm.api import bodies, created, jobs, kinds, paging, problem
+from espm.api.class_lists import ClassLists
 from espm.api.faults import PathUnknown
 from espm.api.message import Answer, entity_tag
 from espm.errors import InvalidCertname, NodeUnknown
@@ -50,6 +50,7 @@ class Handlers:
     readiness: Readiness
     backends: Mapping[str, Backend]
     exposition: Exposition
+    class_lists: ClassLists = field(default_factory=ClassLists)
 
     def whoami(self, request: Request) -> Answer:
         """GET /v1/whoami."""
@@ -66,7 +67,8 @@ class Handlers:
     def groups(self, request: Request) -> Answer:
         """GET /v1/groups."""
         globs = request.platform.limits.groups
-        found = [group for group in self.ports.classifier.groups() if _any(group.name, globs)]
+        offered = self.ports.classifier.groups()
+        found = [group for group in offered if limits.allows(group.name, globs)]
         return Answer(body={"groups": [bodies.group_body(group) for group in found]})
 
     def classes(self, request: Request) -> Answer:
@@ -76,10 +78,8 @@ class Handlers:
         limits.permit_environment(request.platform, environment)
         fresh = "no-cache" in request.headers.get("cache-control", "").lower()
         catalogue = self.ports.catalogue.classes(environment, max_age=0 if fresh else None)
-        globs = request.platform.limits.classes
-        body = bodies.catalogue_body(catalogue, lambda name: _any(name, globs))
-        etag = entity_tag(f"{catalogue.etag} {globs}".encode())
-        return Answer(body=body, headers={"ETag": etag})
+        found = self.class_lists.of(catalogue, request.platform.limits.classes)
+        return Answer(body=found.body, headers={"ETag": found.etag})
 
     def add_node(self, request: Request) -> Answer:
         """POST /v1/nodes."""
@@ -212,10 +212,6 @@ def _or_unknown(name: str) -> Certname:
     except InvalidCertname:
         msg = "the platform has no node of that name"
         raise NodeUnknown(msg) from None
-
-
-def _any(name: str, globs: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 def _pem(pem: bytes) -> Answer:

@@ -60,11 +60,18 @@ class Http(Protocol):
 
 @dataclass(slots=True)
 class _Look:
-    """The last look at an environment, and the lock that keeps a second one waiting."""
+    """The last look at an environment, and the lock that keeps a second one waiting.
+
+    :ivar last: when it began, and what it found.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    began: float = float("-inf")
-    found: Catalogue | None = None
+    last: tuple[float, Catalogue] | None = None
+
+    def since(self, moment: float) -> Catalogue | None:
+        """Return what was found if the look did not begin before *moment*."""
+        last = self.last
+        return last[1] if last is not None and last[0] >= moment else None
 
 
 class EnvironmentClasses:
@@ -94,11 +101,17 @@ class EnvironmentClasses:
             raise EnvironmentUnknown(fault, [fault])
         wanted = time.monotonic() - (self._max_age if max_age is None else max_age)
         look = self._look(environment)
+        # Before the lock: a look that somebody else wants may take seconds.
+        return look.since(wanted) or self._look_afresh(look, environment, wanted)
+
+    def _look_afresh(self, look: _Look, environment: str, wanted: float) -> Catalogue:
         with look.lock:
-            if look.found is None or look.began < wanted:
-                began = time.monotonic()
-                look.found, look.began = self._ask(environment), began
-            return look.found
+            if found := look.since(wanted):
+                return found
+            began = time.monotonic()
+            found = self._ask(environment)
+            look.last = (began, found)
+            return found
 
     def _look(self, environment: str) -> _Look:
         with self._lock:

@@ -254,3 +254,27 @@ def test_the_number_of_remembered_environments_is_bounded(
 
     assert {"c", "a"} == set(catalogue._looks)
     assert len(server.asked) == 3
+
+
+def test_whoever_is_content_waits_for_no_look(
+    catalogue: EnvironmentClasses, server: Server
+) -> None:
+    """While somebody looks afresh, others get at once what is young enough for them."""
+    before = catalogue.classes("production")
+    entered, go_on = threading.Event(), threading.Event()
+    answer = server.answer
+
+    def slow() -> Reply:
+        entered.set()
+        assert go_on.wait(10)
+        return answer()
+
+    server.answer = slow
+    with ThreadPoolExecutor(2) as pool:
+        fresh = pool.submit(catalogue.classes, "production", max_age=0)
+        assert entered.wait(10)
+        try:
+            assert pool.submit(catalogue.classes, "production").result(1) is before
+        finally:
+            go_on.set()
+        assert fresh.result(10) is not before
