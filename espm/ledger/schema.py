@@ -61,6 +61,9 @@ _Name = sa.String(CERTNAME_LENGTH).with_variant(
 )
 _Sha256 = sa.String(64)
 
+#: What the tables below are called among the revisions of :mod:`espm.ledger.migrations`.
+REVISION = "0004"
+
 LIVE = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
 ENDED = (NodeState.DELETED, NodeState.UNDONE)
 USABLE = (CertificateState.ORDERED, CertificateState.VALID)

@@ -1,7 +1,7 @@
 """The ledger's schema: which one it has, bringing it up to date, and saving it before.
 
-The migrations are Alembic's and lie in this package, so that a wheel carries them; there is no
-``alembic.ini``.  An upgrade is one transaction on both databases: it happens or it does not.
+What needs Alembic is in :mod:`espm.ledger.scripts`, which a start does not load where all is well:
+that would take a third of its time.
 """
 
 from __future__ import annotations
@@ -9,26 +9,21 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from espm.errors import BackendRefused, BackendUnavailable, ConfigError, MigrationNeeded
 from espm.ledger.address import database_file, parse
 from espm.ledger.engine import connect, reading, writing
 from espm.ledger.locks import lock
+from espm.ledger.schema import REVISION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-    import sqlalchemy as sa
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
 _REMEDY = "run espm_setup --upgrade"
 
 
@@ -50,7 +45,7 @@ def check(engine: sa.Engine) -> None:
 
     :raises espm.errors.MigrationNeeded: it is older, newer or not there; says what to do.
     """
-    has, wants = _revision(engine), wanted()
+    has, wants = _revision(engine), REVISION
     if has == wants:
         return
     if has is None:
@@ -81,10 +76,10 @@ def upgrade(url: str) -> None:
         has = _revision(engine)
         if has is not None and has not in _known():
             raise MigrationNeeded(_newer(has))
+        from espm.ledger import scripts  # noqa: PLC0415 - see above
+
         with writing(engine) as connection:
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            scripts.run(connection)
 
 
 def backup(url: str, destination: Path) -> None:
@@ -112,34 +107,25 @@ def backup(url: str, destination: Path) -> None:
         raise BackendUnavailable(msg) from exc
 
 
-def wanted() -> str | None:
-    """Return the revision that this espm works with."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
-
-
 def _known() -> frozenset[str]:
-    scripts: Iterator[str] = (
-        script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()
-    )
-    return frozenset(scripts)
+    from espm.ledger import scripts  # noqa: PLC0415 - see above
+
+    return scripts.known()
 
 
 def _newer(revision: str) -> str:
     return (
         f"the ledger has schema {revision}, which is newer than this espm (it knows schemas up "
-        f"to {wanted()}): run the espm that upgraded it, or a later one"
+        f"to {REVISION}): run the espm that upgraded it, or a later one"
     )
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
 
 
 def _revision(engine: sa.Engine) -> str | None:
     with reading(engine) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not sa.inspect(connection).has_table(_VERSION.name):
+            return None
+        found: str | None = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
+        return found
 
 
 def _create_file(path: Path) -> None:

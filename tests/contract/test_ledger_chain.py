@@ -14,10 +14,9 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from espm.ledger import Head, audit, backup, chain, open_chain, open_ledger, upgrade
+from espm.ledger import Head, audit, backup, chain, open_chain, open_ledger, scripts, upgrade
 from espm.ledger.schema import audit as rows_of_audit
 from espm.ledger.schema import audit_head
-from espm.ledger.upgrades import _config
 from espm.model import IntentKind
 from tests.contract.lives import PLAIN, WEB, active, begin, delete
 from tests.contract.test_ledger_audit import fault, outline, told
@@ -320,7 +319,7 @@ def test_the_log_of_an_older_ledger_begins_with_the_upgrade(empty_url: str) -> N
     """Nodes from before stay, nothing is told of their past, and what is done to them is."""
     engine = sa.create_engine(empty_url)
     with engine.begin() as connection:
-        config = _config()
+        config = scripts.config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.execute(sa.text(_OLD_NODE.replace(":", "\\:")))

@@ -19,9 +19,8 @@ from espm.errors import (
     LedgerLocked,
     MigrationNeeded,
 )
-from espm.ledger import backup, current, lock, open_ledger, upgrade
-from espm.ledger.schema import metadata
-from espm.ledger.upgrades import wanted
+from espm.ledger import backup, current, lock, open_ledger, scripts, upgrade
+from espm.ledger.schema import REVISION, metadata
 from tests.contract.lives import WEB, active
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def test_an_empty_database_becomes_a_ledger(empty_url: str) -> None:
 
     upgrade(empty_url)
 
-    assert current(empty_url) == wanted()
+    assert current(empty_url) == REVISION
     with open_ledger(empty_url) as ledger:
         assert ledger.node("cloud", WEB).certname == WEB
 
@@ -116,12 +115,17 @@ def test_a_database_without_tables_is_not_opened(tmp_path: Path) -> None:
         open_ledger(f"sqlite:///{tmp_path}/ledger.db")
 
 
+def test_the_schema_is_the_newest_that_migrations_make() -> None:
+    """The revision by which a start knows its own schema is the last of Alembic's."""
+    assert scripts.head() == REVISION
+
+
 def test_an_older_ledger_is_not_opened(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says what the ledger has, what espm wants, and what to run."""
-    monkeypatch.setattr("espm.ledger.upgrades.wanted", lambda: "9999")
+    monkeypatch.setattr("espm.ledger.upgrades.REVISION", "9999")
 
     with pytest.raises(
-        MigrationNeeded, match=rf"has schema {wanted()}.*with 9999.*espm_setup --upgrade"
+        MigrationNeeded, match=rf"has schema {REVISION}.*with 9999.*espm_setup --upgrade"
     ):
         open_ledger(url)
 
@@ -135,7 +139,7 @@ def test_a_newer_ledger_is_neither_opened_nor_upgraded(url: str) -> None:
                 step(url)
         assert current(url) == "9999"
     finally:
-        set_revision(url, wanted() or "")
+        set_revision(url, REVISION)
 
 
 def test_nothing_is_upgraded_under_a_running_espm(url: str) -> None:
