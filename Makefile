@@ -6,8 +6,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
-# What needs no server but espm's own, and little time: it can run side by side.
-FAST := not live and not postgresql and not slow
+# Without compiled modules each process of the tests would compile them for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
+# What needs no quiet and no server but espm's own can run side by side, the fast of it in seconds.
+BESIDE := not live and not postgresql and not timing and not (slow and torture)
+FAST := $(BESIDE) and not slow
+PARALLEL := -q -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 
@@ -21,7 +26,8 @@ demo: prerequisites $(READY) ## the life of a node, for real: Puppet Server, esp
 
 .PHONY: test
 test: prerequisites lint ## all tests, live ones included
-	ESPM_TESTS_COMPLETE=1 $(PYTEST)
+	ESPM_TESTS_COMPLETE=1 $(PYTEST) -m "$(BESIDE)" $(PARALLEL)
+	ESPM_TESTS_COMPLETE=1 $(PYTEST) -m "not ($(BESIDE))"
 
 .PHONY: torture
 torture: prerequisites lint ## every fault at its full count, for hours; writes docs/reliability.md
@@ -31,8 +37,8 @@ torture: prerequisites lint ## every fault at its full count, for hours; writes 
 	$(BIN)/python -m tests.torture.table build/torture.jsonl && exit $$status
 
 .PHONY: check
-check: lint ## the fast part: format, lint, types, import contracts, unit and API tests
-	$(PYTEST) -m "$(FAST)" -q -n auto --hypothesis-profile=quick
+check: lint ## the fast part, in less than a minute: format, lint, types, contracts, unit and API tests
+	$(PYTEST) -m "$(FAST)" $(PARALLEL) --hypothesis-profile=quick
 
 .PHONY: lint
 lint: $(READY)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.conftest import absent
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def start(root: Path) -> Sshd:
     for name in ("host_key", "user_key"):
         argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / name)]
         subprocess.run(argv, check=True)
-    port = _free_port()
+    port = free_port()
     root.joinpath("sshd_config").write_text(_CONFIG.format(root=root, port=port))
     host_key = root.joinpath("host_key.pub").read_text()
     root.joinpath("known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}")
@@ -130,13 +131,6 @@ def _started(root: Path, port: int) -> Sshd:
     process.kill()
     msg = f"sshd does not answer: {root.joinpath('log').read_text()}"
     raise RuntimeError(msg)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _children(pid: int) -> list[int]:

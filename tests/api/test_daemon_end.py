@@ -11,8 +11,9 @@ import pytest
 
 from espm import ledger, x509
 from espm.model import Certname, Classification
-from tests.api.process import Site, free_port, site_with_puppet
+from tests.api.process import Site, site_with_puppet
 from tests.api.test_nodes import slug
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 import espm as package
-from tests.api.process import Site, espm, free_port
+from tests.api.process import Site, espm
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,6 +93,7 @@ def outcomes(
         yield dict(zip(FAULTS, done, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_it_says_what_is_wrong(outcomes: dict[str, CompletedProcess[str]], name: str) -> None:
     """One line on standard error for each fault, the exit code of its kind, no traceback and no

@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from tests.api.platform import PSK
-from tests.api.process import Site, digest, free_port, site_with_puppet
+from tests.api.process import Site, digest, site_with_puppet
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.fake_puppet import FakePuppet
 
+pytestmark = pytest.mark.slow
+
 STAMP = r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\]"
 
 #: With 8 threads, a quarter may wait.
@@ -217,6 +219,7 @@ def test_a_check_is_for_scripts_too(beside: dict[str, CompletedProcess[str]]) ->
     assert done.returncode == int("FAIL" in {each["state"] for each in json.loads(done.stdout)})
 
 
+@pytest.mark.timing
 def test_the_gate_keeps_the_rest_fast(daemon: Daemon, site: Site, puppet: FakePuppet) -> None:
     """With every waiting place taken, the next is told so at once, and nobody else notices."""
     with ThreadPoolExecutor(PLACES) as pool:

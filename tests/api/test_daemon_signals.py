@@ -57,6 +57,7 @@ def test_an_end_during_the_start_is_an_ordinary_end(made: tuple[Site, FakePuppet
         assert daemon.err.text == ""
 
 
+@pytest.mark.timing
 def test_an_end_during_a_reload_does_not_wait_for_puppet(made: tuple[Site, FakePuppet]) -> None:
     """A reload that asks a Puppet which does not answer keeps nobody from ending espm."""
     site, puppet = made

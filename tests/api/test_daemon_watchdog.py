@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.api.process import Daemon, Site, free_port, site_with_puppet
+from tests.api.process import Daemon, Site, site_with_puppet
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.fake_puppet import FakePuppet
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timing]
 
 #: systemd's patience in the tests, in seconds.
 PATIENCE = 2.0

@@ -62,6 +62,7 @@ def test_a_failed_authentication_is_logged_with_its_peer(
     assert "secret-guess" not in caplog.text
 
 
+@pytest.mark.timing
 def test_many_failures_are_told_to_wait(
     espm: Espm, cloud: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

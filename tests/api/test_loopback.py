@@ -86,6 +86,7 @@ def test_a_port_that_is_taken_is_named(espm: Espm, port: int) -> None:
         Loopback(espm.application._handlers).serve(port)
 
 
+@pytest.mark.timing
 def test_those_who_say_nothing_do_not_keep_others_out(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from espm.api.routes import ROUTES
@@ -12,8 +13,6 @@ from espm.errors import BackendUnavailable
 from tests.api.test_nodes import slug
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.api.platform import Client, Espm
 
 NAME = "web1.example.com"
@@ -131,6 +130,7 @@ def test_a_ledger_that_is_away_fails_no_scrape(
     assert (ready.status_code, ready.json()["jobs"]) == (503, None)
 
 
+@pytest.mark.timing
 def test_failed_authentications_are_counted(espm: Espm, cloud: Client) -> None:
     """Those that were too many are counted apart, too."""
     stranger = espm.client("wrong")

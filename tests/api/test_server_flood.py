@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import trustme
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timing]
 
 CALLS = 60
 SECONDS = 3.0

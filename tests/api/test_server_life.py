@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     import trustme
 
+pytestmark = pytest.mark.timing
+
 LIMITS = ServerLimits(
     threads=4, strangers_per_peer=3, waiting_per_peer=2, connections=8, shutdown_seconds=5
 )

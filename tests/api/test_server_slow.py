@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     import trustme
 
+pytestmark = pytest.mark.timing
+
 # Few threads and long deadlines: whatever holds a thread shows.
 LIMITS = ServerLimits(threads=4, strangers_per_peer=100)
 HASTY = ServerLimits(

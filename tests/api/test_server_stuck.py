@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import trustme
 
+pytestmark = pytest.mark.timing
+
 THREADS = 4
 LIMITS = ServerLimits(threads=THREADS, response_seconds=0.4, handshake_seconds=1)
 

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 #: Versions of old Puppet: what they print and how they fail changed from one to the next.
 OLD = [f"puppet_cert-{version}" for version in ("2.7.12", "2.7.19", "3.8.7", "5.5.22")]
 
-#: The first of them is looked at each time, the others where there is time.
-_OLD = [pytest.param(name, marks=[pytest.mark.slow] * (name != OLD[0])) for name in OLD]
+_OLD = [pytest.param(name, marks=pytest.mark.slow) for name in OLD]
 
 BACKENDS = [
     "fake",

@@ -110,7 +110,14 @@ def _with_class(name: str) -> Classification:
     return Classification(classes={name: {}})
 
 
-@pytest.fixture(params=["builtin", *(f"dashboard-{each}" for each in (*VERSIONS, "helper"))])
+BACKENDS = [
+    "builtin",
+    *(f"dashboard-{version}" for version in VERSIONS),
+    pytest.param("dashboard-helper", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=BACKENDS)
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
     """Return each classifier in turn, the dashboard in each version and behind the helper."""
     backend, _, version = request.param.partition("-")

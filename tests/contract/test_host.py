@@ -108,6 +108,7 @@ def test_arguments_are_words_whatever_is_in_them(host: Host, tools: Tools, argum
     assert output.stdout.decode() == f"3|rake|{argument}|end|"
 
 
+@pytest.mark.timing
 def test_a_late_command_is_an_error(host: Host, tools: Tools) -> None:
     """Nobody waits longer than was said."""
     tools.script("puppet", "#!/bin/sh\nsleep 5\n")
@@ -118,6 +119,7 @@ def test_a_late_command_is_an_error(host: Host, tools: Tools) -> None:
     assert time.monotonic() - begun < 4
 
 
+@pytest.mark.timing
 def test_the_helper_says_that_puppet_was_late(host: Host, tools: Tools) -> None:
     """What it killed did not answer, and a wrong setting is no answer either."""
     tools.impatient()
@@ -130,6 +132,7 @@ def test_the_helper_says_that_puppet_was_late(host: Host, tools: Tools) -> None:
         host.call("list", timeout=30)
 
 
+@pytest.mark.timing
 def test_a_lock_not_had_can_be_tried_again(host: Host, tools: Tools) -> None:
     """Somebody else works at the CA."""
     tools.impatient()
@@ -149,6 +152,7 @@ def test_a_helper_that_is_not_there_is_an_error(host: Host, tools: Tools) -> Non
         host.call("list", timeout=30)
 
 
+@pytest.mark.slow
 def test_all_that_reach_the_same_helper_share_a_connection(server: Sshd, tools: Tools) -> None:
     """The CA, the classifier, the catalogue and each line of espm check name the same host."""
     before = server.connections
@@ -159,6 +163,7 @@ def test_all_that_reach_the_same_helper_share_a_connection(server: Sshd, tools: 
     assert server.connections == before + 1
 
 
+@pytest.mark.slow
 def test_one_connection_is_kept(server: Sshd, remote: Host) -> None:
     """sshd is asked for a new one only once."""
     before = server.connections
@@ -168,6 +173,8 @@ def test_one_connection_is_kept(server: Sshd, remote: Host) -> None:
     assert server.connections - before == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timing
 def test_twenty_calls_at_once_share_it(server: Sshd, remote: Host, tools: Tools) -> None:
     """sshd takes ten sessions on a connection and refuses more; so the rest wait."""
     tools.program.write_text("#!/bin/sh\nsleep 0.05\necho done\n")
@@ -187,6 +194,8 @@ def test_twenty_calls_at_once_share_it(server: Sshd, remote: Host, tools: Tools)
     assert (server.connections - before, "no more sessions" in server.log) == (1, False)
 
 
+@pytest.mark.slow
+@pytest.mark.timing
 def test_a_connection_that_breaks_is_made_anew(server: Sshd, remote: Host, tools: Tools) -> None:
     """The call under way fails, as nobody knows what it did; the next one is fine."""
     tools.program.write_text("#!/bin/sh\nsleep 2\n")
@@ -198,6 +207,7 @@ def test_a_connection_that_breaks_is_made_anew(server: Sshd, remote: Host, tools
     assert remote.call("version", timeout=30).stdout == b"back\n"
 
 
+@pytest.mark.slow
 def test_a_master_that_was_killed_is_started_anew(server: Sshd, remote: Host) -> None:
     """Its socket is still there, and nobody answers."""
     assert isinstance(remote, SshHost)
@@ -208,6 +218,7 @@ def test_a_master_that_was_killed_is_started_anew(server: Sshd, remote: Host) ->
     assert remote.call("certificate", NAME, timeout=30).status == 66
 
 
+@pytest.mark.slow
 def test_an_unknown_host_is_refused(server: Sshd, tools: Tools, tmp_path: Path) -> None:
     """Another key than the one in the file may be anybody's."""
     other = tmp_path / "known_hosts"
@@ -220,6 +231,7 @@ def test_an_unknown_host_is_refused(server: Sshd, tools: Tools, tmp_path: Path) 
         assert "Host key verification failed" in str(caught.value.__cause__)
 
 
+@pytest.mark.slow
 def test_an_sshd_that_is_away_is_silent(tools: Tools, server: Sshd) -> None:
     """The next call would not get an answer either; it is when it is back."""
     host = connect(tools.options(**server.options()))
@@ -231,6 +243,7 @@ def test_an_sshd_that_is_away_is_silent(tools: Tools, server: Sshd) -> None:
     assert host.call("certificate", NAME, timeout=30).status == 66
 
 
+@pytest.mark.slow
 def test_nothing_is_left_when_it_is_not_needed_any_more(server: Sshd, tools: Tools) -> None:
     """Neither the master nor its directory."""
     host: Host | None = connect(tools.options(**server.options()))

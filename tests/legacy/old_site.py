@@ -18,9 +18,10 @@ from cryptography import x509
 from espm.model import Certname
 from espm.x509 import new_csr, new_key
 from tests.api.platform import Client
-from tests.api.process import REPOSITORY, STARTED, Daemon, free_port, site_with_puppet
+from tests.api.process import REPOSITORY, STARTED, Daemon, site_with_puppet
 from tests.legacy.dashboard import Dashboard, legacy_dashboard
 from tests.legacy.puppet_cert import Tree, legacy_puppet
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -73,6 +73,8 @@ def seconds(old: OldCa, action: str) -> float:
     return sum((each.end or each.start) - each.start for each in done)
 
 
+@pytest.mark.timing
+@pytest.mark.slow
 def test_launches_at_the_same_time_are_signed_together(espm: Espm, old_ca_: OldCa) -> None:
     """Each gets its own certificate, and Ruby starts less often than there are nodes."""
     ports = ports_of(espm, old_ca_)
@@ -92,6 +94,7 @@ def old_ca_(tmp_path: Path) -> OldCa:
     return old_ca(tmp_path, "2.7.12")
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 def test_20_launches_take_less_than_5_seconds_of_the_ca(espm: Espm, old_ca_: OldCa) -> None:
     """With the start-up time that the real 2.7.12 has; one by one they take more than 11."""
@@ -109,6 +112,7 @@ def test_20_launches_take_less_than_5_seconds_of_the_ca(espm: Espm, old_ca_: Old
     assert alone > 11
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 def test_launches_by_ssh_are_signed_together(espm: Espm, old_ca_: OldCa, sshd: Sshd) -> None:
     """On one connection, with more at the same time than sshd takes sessions."""
@@ -129,6 +133,7 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         yield started
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 def test_20_retirements_are_revoked_together(espm: Espm, old_ca_: OldCa) -> None:
     """All are in the CRL, and every name is free again."""
@@ -151,6 +156,7 @@ def test_20_retirements_are_revoked_together(espm: Espm, old_ca_: OldCa) -> None
     assert [path.name for path in old_ca_.ca.joinpath("signed").glob("n*.pem")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digest", ["md5", "sha1"])
 @pytest.mark.parametrize("pending", [True, False], ids=["sign_pending", "csr"])
 def test_the_csr_of_an_old_agent_is_signed(
@@ -172,6 +178,7 @@ def test_the_csr_of_an_old_agent_is_signed(
     assert espm.ca.issued == {}
 
 
+@pytest.mark.slow
 def test_the_ledger_knows_the_key_before_puppet_generates(espm: Espm, old_ca_: OldCa) -> None:
     """A generate that was killed leaves a CSR of our key, and taking the node back removes it."""
     ports = ports_of(espm, old_ca_, native_generate=True)

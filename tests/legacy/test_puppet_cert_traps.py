@@ -332,6 +332,7 @@ def test_16_revocations_8_at_a_time_are_all_in_the_crl(old: OldCa) -> None:
     assert {serial(old.tree, name) for name in names} <= set(revoked(old.tree))
 
 
+@pytest.mark.timing
 def test_without_the_lock_some_of_them_are_lost(pe25: OldCa) -> None:
     """So that the test above can fail."""
     names = [f"n{number}.example.com" for number in range(8)]

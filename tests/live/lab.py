@@ -17,7 +17,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from typing import Self
 
 from tests.live import lab_files
 from tests.live.lab_admin import Administrator, LabFailed
+from tests.ports import free_port
 
 JAR = "/usr/share/puppetserver/puppetserver.jar"
 NEEDED = (JAR, "/usr/bin/java", "/usr/bin/puppetserver", "/usr/bin/puppet")
@@ -50,7 +50,7 @@ class Lab(Administrator):
         :param start_timeout: seconds after which a start counts as failed.
         """
         root = root.absolute()
-        super().__init__(root, port or _port_of(root) or _free_port())
+        super().__init__(root, port or _port_of(root) or free_port())
         self.pid = 0
         self._java: subprocess.Popen[bytes] | None = None
         self._timeout = start_timeout
@@ -185,13 +185,6 @@ def _port_of(root: Path) -> int:
     """Return the port that a server in this directory had before; 0 if there was none."""
     known = root / "lab.json"
     return int(json.loads(known.read_text())["port"]) if known.exists() else 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def main(directory: str) -> None:

@@ -7,7 +7,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.api.platform import Client
 from tests.live.user import PATHS, REPOSITORY, as_user, daemon_user, importable, interpreter
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class Stack:
         self.enc = root / "enc"
         self.log = root / "espm.log"
         self.user = daemon_user()
-        self.port = _free_port()
+        self.port = free_port()
         self._ca = ca
         self._options = options
         self._groups = groups
@@ -278,9 +278,3 @@ def own_name() -> tuple[str, str]:
     A lab's CA keeps the certificate of every espm that was set up beside it.
     """
     return "--certname", f"espm-{secrets.token_hex(4)}.espm.test"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -198,6 +198,7 @@ def full_disk() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "said"),
     [(broken_pipe, ""), (full_disk, "espm: No space left on device\n")],
@@ -219,6 +220,7 @@ def test_what_cannot_be_written_ends_without_traceback(
     assert (done.returncode, done.stderr) == (1, said)
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_how_far_it_is(desk: Desk) -> None:
     """A line that is gone in the end, also when a row does not fit."""
     ours, theirs = pty.openpty()
@@ -233,6 +235,7 @@ def test_a_terminal_sees_how_far_it_is(desk: Desk) -> None:
     assert re.fullmatch(rf"(\rrow \d+ of {CHANGES})+\r\x1b\[K", shown)
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_the_reader_nor_it_for_others(desk: Desk) -> None:
     """While another transaction writes the log can be read, and nothing is written."""
     before = desk.database.read_bytes()

@@ -511,6 +511,7 @@ def test_root_goes_on_as_the_owner_of_the_enc(
     assert became == [("initgroups", "puppet", 998), ("setgid", 998), ("setuid", 999)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_what_espm_cannot_read_is_found_by_root_as_well(sample: Sample, tmp_path: Path) -> None:
     """A file that only root can read is of no use to espm."""
@@ -540,6 +541,7 @@ def test_ports_are_made_of_the_configuration(context: Context) -> None:
     assert (ports.key_type, ports.check_classes) == ("ec", True)
 
 
+@pytest.mark.slow
 def test_a_broken_groups_file_is_said_once(sample: Sample, tmp_path: Path) -> None:
     """Each fault is one line that says which file to correct; what needs the groups is skipped."""
     (tmp_path / "groups.yaml").write_text("groups:\n  - name: web\n    colour: red\n")

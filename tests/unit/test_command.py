@@ -54,6 +54,7 @@ def test_a_program_has_a_home_of_its_own_that_goes() -> None:
     assert not Path(home).exists()
 
 
+@pytest.mark.timing
 def test_a_program_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     """The deadline holds, and so does the grace that follows."""
     start = time.monotonic()
@@ -63,6 +64,7 @@ def test_a_program_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert time.monotonic() - start < 0.3 + command.GRACE + 1
 
 
+@pytest.mark.timing
 def test_a_late_program_may_clean_up_after_itself(tmp_path: Path) -> None:
     """SIGTERM comes before SIGKILL."""
     note = tmp_path / "note"
@@ -82,6 +84,7 @@ def test_a_grandchild_that_holds_the_pipe_keeps_nobody_waiting(tmp_path: Path) -
     assert not _alive(int(output.stdout))
 
 
+@pytest.mark.timing
 def test_a_grandchild_of_a_late_program_is_killed(tmp_path: Path) -> None:
     """The whole process group goes, also when its members ignore SIGTERM."""
     note = tmp_path / "pid"
@@ -176,6 +179,7 @@ def test_what_sudo_runs_is_roots_and_ends_like_anything_else(
     )
 
 
+@pytest.mark.timing
 def test_what_sudo_runs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is late and can't be killed, it is left to its own limit and waited for later."""
     monkeypatch.setattr("os.killpg", _not_ours)

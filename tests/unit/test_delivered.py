@@ -77,6 +77,7 @@ def test_a_later_answer_takes_the_place_of_the_former(clock: Clock) -> None:
     assert found.body == b"new"
 
 
+@pytest.mark.timing
 def test_it_is_wiped_when_nobody_asks() -> None:
     """The bytes are overwritten soon after their time, each at its own."""
     delivered = Delivered(seconds=0.2)

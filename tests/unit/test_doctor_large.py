@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from espm.model import Issued
     from tests.fakes import FakeCa
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timing, pytest.mark.timeout(600)]
 
 ROWS, DISTINCT = 100_000, 2_000
 

@@ -229,6 +229,7 @@ def test_no_variable_of_the_environment_changes_the_answer(enc: Any, directory: 
     assert (result.returncode, result.stdout) == (0, "{}\n")
 
 
+@pytest.mark.slow
 def test_readers_see_whole_documents_while_they_are_swapped(enc: Any, directory: Path) -> None:
     """Under a writer that alternates documents and tombstones: all of one, or a refusal."""
     documents, stop = Documents(directory), threading.Event()

@@ -16,6 +16,8 @@ from tests.legacy.puppet_x509 import read_key
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
@@ -61,6 +63,7 @@ def test_starts_are_counted(tree: Tree) -> None:
     assert made.start < last.start < last.end
 
 
+@pytest.mark.timing
 def test_a_delay_can_be_told(tmp_path: Path) -> None:
     """Each command takes at least that long, and it can be changed on the way."""
     tree = legacy_puppet(tmp_path / "puppet", "2.7.12", delay=0.2)
@@ -135,6 +138,7 @@ def test_a_crash_while_revoking_leaves_the_certificate_valid(tree: Tree) -> None
     assert (said, revoked(tree)) == (["notice: Revoked certificate with serial 2\n"], [])
 
 
+@pytest.mark.timing
 def test_revocations_at_the_same_time_get_lost(tree: Tree) -> None:
     """Each command says that it revoked (reference facts on old Puppet, 1.6)."""
     names = ("a", "b", "c")
@@ -158,6 +162,7 @@ def test_revocations_one_after_the_other_are_kept(tree: Tree) -> None:
     assert revoked(tree) == [2, 3]
 
 
+@pytest.mark.timing
 def test_serials_at_the_same_time_are_not_given_twice(tree: Tree) -> None:
     """They are taken under a lock, and the inventory has all of them."""
     names = [f"n{n}" for n in range(4)]
@@ -169,6 +174,7 @@ def test_serials_at_the_same_time_are_not_given_twice(tree: Tree) -> None:
     assert (tree.ssldir / "ca" / "serial").read_text() == "0006"
 
 
+@pytest.mark.timing
 def test_the_same_name_at_the_same_time_is_issued_once(tree: Tree) -> None:
     """The second is told so, in one of three ways, and may leave its own key behind."""
     tree.tell(key_gap=1.5)

@@ -58,6 +58,7 @@ def make_ca(directory: Path, digest: str) -> None:
     openssl("ca", *config, "-gencrl", "-out", "crl.pem")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digest", ["sha1", "sha256"])
 def test_a_revocation_is_seen_in_an_old_crl(tmp_path: Path, digest: str) -> None:
     """It is vouched for by the CA, whatever the digest; another CA of that name does not do so."""

@@ -177,6 +177,7 @@ def test_connections_are_kept(serve: Callable[..., Server], access: PuppetAccess
     assert server.accepted == 1
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "head",
     [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"],
@@ -191,6 +192,7 @@ def test_a_server_that_drips_is_cut_off(
     assert took(lambda: http.call("GET", "/x")) < 2
 
 
+@pytest.mark.timing
 def test_a_server_that_hangs_is_not_waited_for(
     serve: Callable[..., Server], access: PuppetAccess
 ) -> None:
@@ -206,6 +208,7 @@ def read_head_and_wait(connection: ssl.SSLSocket) -> None:
     connection.recv(1)
 
 
+@pytest.mark.timing
 def test_a_server_without_a_handshake_is_not_waited_for(access: PuppetAccess) -> None:
     """A port that accepts and says nothing is what a stopped server looks like."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -11,6 +11,7 @@ import pytest
 from espm.signals import NAMES, Signals
 
 
+@pytest.mark.timing
 @pytest.mark.timeout(20)
 def test_a_signal_that_another_thread_was_given_is_taken() -> None:
     """The main thread, which waits meanwhile, is not woken by it."""

@@ -205,6 +205,7 @@ def test_files_are_printed(tools: Tools) -> None:
     assert (gone.returncode, gone.stdout) == (66, b"")
 
 
+@pytest.mark.timing
 def test_half_a_file_is_read_again_under_the_lock(tools: Tools) -> None:
     """Puppet writes its CRL in place."""
     crl = tools.ca / "ca_crl.pem"
@@ -340,6 +341,7 @@ def test_settings_are_no_shell(tools: Tools) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.timing
 def test_a_late_program_is_killed_with_all_that_it_started(tools: Tools) -> None:
     """Its exit code is 124, and the lock is free again."""
     tools.impatient()
@@ -369,6 +371,7 @@ def _dies(pid: Path) -> bool:
     return False
 
 
+@pytest.mark.timing
 def test_two_writers_take_turns(tools: Tools) -> None:
     """Puppet loses revocations that are ordered side by side."""
     log = tools.root / "log"
@@ -383,6 +386,7 @@ def test_two_writers_take_turns(tools: Tools) -> None:
     assert log.read_text().split() == ["begin", "end"] * 3
 
 
+@pytest.mark.timing
 def test_a_lock_that_is_not_had_in_time_is_said(tools: Tools) -> None:
     """The exit code is 75, and nothing was started."""
     tools.impatient()
@@ -396,6 +400,7 @@ def test_a_lock_that_is_not_had_in_time_is_said(tools: Tools) -> None:
     assert (done.returncode, done.stdout) == (75, b"")
 
 
+@pytest.mark.timing
 def test_the_lock_is_held_until_the_program_ends(tools: Tools) -> None:
     """Also when the helper is killed: nobody may write beside a Puppet that goes on."""
     tools.script("puppet", "#!/bin/sh\nsleep 1\n")
@@ -409,6 +414,7 @@ def test_the_lock_is_held_until_the_program_ends(tools: Tools) -> None:
     assert (taken, later) == (1, 0)
 
 
+@pytest.mark.timing
 def test_what_after_revoke_leaves_running_keeps_no_lock(tools: Tools) -> None:
     """It restarts a daemon, which would hold it for ever; nor is anybody kept waiting for it."""
     tools.script("service", "#!/bin/sh\nsleep 3 &\necho $1 $2\n")
@@ -442,6 +448,7 @@ def test_a_stale_serial_tmp_is_removed(tools: Tools) -> None:
     assert b"removed a stale" in done.stderr
 
 
+@pytest.mark.timing
 def test_a_caller_who_goes_away_stops_nothing(tools: Tools) -> None:
     """Puppet is not stopped halfway because nobody reads what it says."""
     marker = tools.root / "marker"
@@ -459,6 +466,7 @@ def test_a_caller_who_goes_away_stops_nothing(tools: Tools) -> None:
     assert marker.exists()
 
 
+@pytest.mark.timing
 def test_what_a_killed_helper_leaves_goes_after_the_limit(tools: Tools) -> None:
     """The program is ended and its home removed by what watches over it."""
     tools.impatient()
@@ -537,6 +545,7 @@ def test_a_key_is_used_and_nowhere_afterwards(tools: Tools) -> None:
     assert [path for copy in copies for path in copy.parent.iterdir()] == []
 
 
+@pytest.mark.timing
 def test_a_key_goes_also_when_puppet_is_late(tools: Tools) -> None:
     """It is killed, and no file has the key any more."""
     tools.impatient()
@@ -605,6 +614,7 @@ def test_rake_is_told_a_task_and_values(tools: Tools) -> None:
     assert tasks.stdout.decode().splitlines()[3:] == ["rake -T", "rake node:"]
 
 
+@pytest.mark.timing
 def test_rake_runs_one_at_a_time(tools: Tools) -> None:
     """The lock is that of the Rakefile."""
     log = tools.root / "log"

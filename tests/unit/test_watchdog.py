@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.timing
+
 
 class Part:
     """A part of espm, well until a test says otherwise."""
