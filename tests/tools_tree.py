@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,12 @@ def make_tools(root: Path, shell: str = "/bin/sh") -> Tools:
     root.joinpath("Rakefile").write_text("")
     tools.settings()
     return tools
+
+
+def seen(path: Path) -> str:
+    """Return how the helper is told to end the certificate at *path*: its name and SHA-256."""
+    text = path.read_bytes().rstrip(b"\n") + b"\n"
+    return f"{path.stem}:{sha256(text).hexdigest()}"
 
 
 def others_can_write(path: Path) -> None:

@@ -66,6 +66,7 @@ _STATUSES: dict[int, tuple[type[EspmError], str]] = {
     1: (BackendRefused, "this Puppet does not know the command as espm gives it; see espm's log"),
     23: (BackendRefused, _BROKEN),
     64: (BackendRefused, "espm_tools does not take this; espm's log says what"),
+    65: (BackendUnavailable, "the CA has another certificate of {} by now; it is looked at anew"),
     66: (CertificateUnknown, "the CA has no such file of {}"),
     73: (CsrPending, "a CSR for {} waits at the CA already"),
     74: (CertnameTaken, "the CA holds a certificate or a key for {} already"),

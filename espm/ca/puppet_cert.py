@@ -20,11 +20,11 @@ from cryptography.x509 import load_pem_x509_csr
 from espm import x509
 from espm.ca.after import After
 from espm.ca.cert_texts import blame, failed
+from espm.ca.cert_tools import CertTools
+from espm.ca.looks import Looks
 from espm.ca.together import Together
 from espm.errors import (
     BackendRefused,
-    BackendUnavailable,
-    CertificateUnknown,
     ConfigError,
     CsrUnknown,
     InvalidCertname,
@@ -65,9 +65,6 @@ _CLEAN_SINCE = (2, 7, 19)
 #: Seconds that the version is not asked for again.
 _VERSION_SECONDS = 300.0
 
-#: The status by which the helper says that there is no such file.
-_NO_FILE = 66
-
 
 def connect(options: Mapping[str, Any], _access: PuppetAccess) -> PuppetCert:
     """Return the CA on the host that *options* name.  Nothing is started yet.
@@ -93,8 +90,8 @@ class PuppetCert:
     old_digests = frozenset({"md5", "sha1"})
 
     def __init__(self, host: Host, timeout: float) -> None:
-        self._host = host
-        self._timeout = timeout
+        self._tools = CertTools(host, timeout)
+        self._looks = Looks(self._tools)
         self._after = After(host, timeout)
         self._signing = Together(self._sign_all)
         self._version = ""
@@ -102,9 +99,9 @@ class PuppetCert:
 
     def version(self) -> str:
         """Return the version of Puppet; it is asked for every few minutes."""
-        self._checked("ping", "ca")
+        self._tools.checked("ping", "ca")
         if time.monotonic() - self._asked > _VERSION_SECONDS:
-            output = self._checked("version")
+            output = self._tools.checked("version")
             found = re.findall(rb"^(\d+\.\d+\.\d+)", output.stdout, re.MULTILINE)
             if not found:
                 msg = "puppet does not say its version"
@@ -117,15 +114,11 @@ class PuppetCert:
         if certname.startswith("_"):
             msg = "with this CA a certname starts with a letter or a digit"
             raise InvalidCertname(msg)
-        pem = self._file("certificate", certname)
-        if pem is not None and x509.common_name(pem) != certname:
-            msg = f"the CA has the certificate of another name for {certname}"
-            raise BackendRefused(msg)
-        return pem
+        return self._looks.at(certname)
 
     def request(self, certname: Certname) -> bytes | None:
         """Return the CSR of *certname* that waits at the CA, if any."""
-        return self._file("request", certname)
+        return self._tools.file("request", certname)
 
     def check_rights(self, certname: Certname) -> None:
         """Return: only the command itself finds out what it may do."""
@@ -133,7 +126,7 @@ class PuppetCert:
     def submit(self, certname: Certname, csr: bytes) -> None:
         """Put *csr* where an agent's would be."""
         pem = load_pem_x509_csr(csr).public_bytes(Encoding.PEM)
-        self._checked("submit", certname, stdin=pem)
+        self._tools.checked("submit", certname, stdin=pem)
 
     def sign(self, certname: Certname) -> bytes:
         """Have the CSR that waits signed, along with others, and return the certificate."""
@@ -144,11 +137,11 @@ class PuppetCert:
 
     def withdraw(self, certname: Certname) -> None:
         """Remove the CSR of *certname* that waits."""
-        self._checked("withdraw", certname)
+        self._tools.checked("withdraw", certname)
 
     def revoke(self, certnames: Sequence[Certname]) -> None:
         """Revoke the certificates the CA holds for *certnames*; the files stay."""
-        output = self._end("revoke", certnames)
+        output = self._looks.end("revoke", certnames)
         if output is not None:
             self._after.want()
             if failed(output):
@@ -156,19 +149,19 @@ class PuppetCert:
 
     def clean(self, certname: Certname) -> None:
         """Remove certificate and CSR of *certname* from the CA, so that the name is free."""
-        output = self._end("clean", [certname])
+        output = self._looks.end("clean", [certname])
         if output is None:
-            self._checked("withdraw", certname)
-        elif self.certificate(certname) is not None:
+            self._tools.checked("withdraw", certname)
+        elif not self._looks.gone(certname):
             raise blame(output, "clean", certname)
 
     def crl(self) -> bytes:
         """Return the CRL that the master reads."""
-        return self._checked("crl").stdout
+        return self._tools.checked("crl").stdout
 
     def bundle(self) -> bytes:
         """Return the CA's certificate."""
-        pem = self._checked("bundle").stdout
+        pem = self._tools.checked("bundle").stdout
         x509.certificates(pem)
         return pem
 
@@ -178,11 +171,11 @@ class PuppetCert:
 
     def clean_all(self, certnames: Sequence[Certname]) -> None:
         """Revoke the certificates of *certnames* and remove them, all at once."""
-        output = self._end("clean", certnames)
+        output = self._looks.end("clean", certnames)
         if output is None:
             return
         self._after.want()
-        left = [name for name in certnames if self.certificate(name) is not None]
+        left = [name for name in certnames if not self._looks.gone(name)]
         if left:
             raise blame(output, "clean", left[0])
 
@@ -192,58 +185,24 @@ class PuppetCert:
 
     def heal(self, certname: Certname, issued: Issued) -> None:
         """Revoke a certificate that the CA may not hold any more, and no other."""
-        output = self._call("heal", f"{issued.serial:x}", stdin=issued.pem.encode())
+        output = self._tools.call("heal", f"{issued.serial:x}", stdin=issued.pem.encode())
         if failed(output):
             raise blame(output, "revoke", certname)
         self._after.want()
 
     def _sign_all(self, certnames: Sequence[str]) -> Output:
-        return self._call("sign", *certnames)
+        return self._tools.call("sign", *certnames)
 
     def _sign_alone(self, certname: Certname) -> bytes:
         """Sign again what was not signed with others, and say why if it still is not."""
         if self.request(certname) is None:
             msg = f"no CSR for {certname} waits at the CA"
             raise CsrUnknown(msg)
-        output = self._call("sign", certname)
+        output = self._tools.call("sign", certname)
         pem = self.certificate(certname)
         if pem is None:
             raise blame(output, "sign", certname)
         return pem
-
-    def _end(self, action: str, certnames: Sequence[Certname]) -> Output | None:
-        """Revoke or clean those of *certnames* that the CA holds; None when it holds none."""
-        if not certnames:
-            return None
-        output = self._call(action, *certnames)
-        if output.status == _NO_FILE:
-            held = [name for name in certnames if self.certificate(name) is not None]
-            if not held:
-                return None
-            output = self._call(action, *held)
-        return output
-
-    def _file(self, verb: str, certname: Certname) -> bytes | None:
-        output = self._call(verb, certname)
-        if output.status == _NO_FILE:
-            return None
-        return self._right(verb, output, certname).stdout
-
-    def _checked(self, verb: str, *arguments: str, stdin: bytes | None = None) -> Output:
-        output = self._call(verb, *arguments, stdin=stdin)
-        return self._right(verb, output, arguments[0] if arguments else "the CA")
-
-    def _right(self, verb: str, output: Output, certname: str) -> Output:
-        if output.status == 0:
-            return output
-        error = blame(output, verb, certname)
-        if isinstance(error, CertificateUnknown):
-            msg = "the CA has no CRL or no certificate of its own"
-            raise BackendUnavailable(msg) from error
-        raise error
-
-    def _call(self, verb: str, *arguments: str, stdin: bytes | None = None) -> Output:
-        return self._host.call(verb, *arguments, stdin=stdin, timeout=self._timeout)
 
 
 class NativeCert(PuppetCert):
@@ -251,7 +210,7 @@ class NativeCert(PuppetCert):
 
     def generate(self, certname: Certname, key: bytes) -> bytes:
         """Have a certificate made for *key*, which is on no disk afterwards."""
-        output = self._call("generate", certname, stdin=key)
+        output = self._tools.call("generate", certname, stdin=key)
         pem = self.certificate(certname)
         if pem is None or output.status == 74:
             raise blame(output, "generate", certname)

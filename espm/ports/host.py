@@ -17,7 +17,8 @@ class Host(Protocol):
         """Run the helper to its end and return how it ended.
 
         Its exit status is that of the program it ran, or says what it has found itself: 64
-        refused, 66 no such file, 73 a CSR waits, 74 a certificate is there.
+        refused, 65 another certificate than was looked at, 66 no such file, 73 a CSR waits, 74 a
+        certificate is there.
 
         :param timeout: seconds that the whole may take.
         :raises espm.errors.BackendSilent: host or program did not answer in time.

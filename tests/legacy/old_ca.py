@@ -70,7 +70,7 @@ def old_ca(directory: Path, version: str, **values: Any) -> OldCa:
 
 def certificate_file(ca: PuppetCert, name: str) -> Path:
     """Return where the CA that *ca* leads to has the certificate of *name*."""
-    host = ca._host
+    host = ca._tools.host
     assert isinstance(host, LocalHost)
     conf = Path(host._argv[0] + ".conf").read_text()
     confdir = next(line for line in conf.splitlines() if line.startswith("confdir"))

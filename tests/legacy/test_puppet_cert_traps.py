@@ -110,6 +110,27 @@ def test_trap_1_is_there_without_the_helper(pe25: OldCa) -> None:
     assert revoked(pe25.tree) == [1]
 
 
+def test_a_certificate_that_was_exchanged_since_the_look_is_not_ended(old: OldCa) -> None:
+    """Somebody else's may be in its place; only who looks again may end that."""
+    ca = old.connect()
+    order(ca)
+    old.ca.joinpath("signed", f"{WEB}.pem").unlink()
+    theirs = order(old.connect())
+    ends: list[Callable[[], None]] = [
+        lambda: ca.revoke([WEB]),
+        lambda: ca.clean_all([WEB]),
+        lambda: ca.clean(WEB),
+    ]
+    for end in ends:
+        with pytest.raises(BackendUnavailable, match="another certificate of web1"):
+            end()
+
+    assert revoked(old.tree) == []
+    assert x509.parse_certificate(ca.certificate(WEB) or b"") == theirs
+    ca.revoke([WEB])
+    assert revoked(old.tree) == [theirs.serial]
+
+
 def test_trap_2_the_newer_certificate_of_a_name_is_the_one_revoked(pe25: OldCa) -> None:
     """By its file, without which Puppet would revoke the oldest; that one is healed by itself."""
     ca = pe25.connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,11 +48,13 @@ class Scripted:
     """A host that answers each verb with what a test has said.
 
     :ivar answers: by verb, what it answers or raises.
+    :ivar there: the names that it has a certificate of; None for all.
     """
 
     def __init__(self, **answers: Output | Exception) -> None:
         self.answers: dict[str, Output | Exception] = dict(answers)
         self.calls: list[tuple[str, ...]] = []
+        self.there: set[str] | None = None
 
     def call(
         self, verb: str, *arguments: str, stdin: bytes | None = None, timeout: float
@@ -59,6 +62,8 @@ class Scripted:
         """Answer."""
         self.calls.append((verb, *arguments))
         answer = self.answers.get(verb, Output(0, b"", b""))
+        if verb == "certificate" and self.there is not None and arguments[0] not in self.there:
+            return NOTHING
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -162,28 +167,76 @@ def test_signing_without_a_csr_starts_nothing() -> None:
 
 def test_revoking_nothing_starts_nothing() -> None:
     """Nor is the master told of a CRL that is the same."""
-    ca, host = connected(revoke=NOTHING, certificate=NOTHING)
+    ca, host = connected(certificate=NOTHING)
     ca.revoke([])
     ca.revoke([WEB])
     ca.clean_all([])
 
-    assert {verb for verb, *_ in host.calls} == {"revoke", "certificate"}
+    assert {verb for verb, *_ in host.calls} == {"certificate"}
+
+
+def certified() -> Output:
+    """Return what the helper shows of a new certificate of WEB's."""
+    fake = FakeCa()
+    fake.submit(WEB, x509.new_csr(WEB, x509.new_key()))
+    return Output(0, fake.sign(WEB), b"")
+
+
+def test_what_is_ended_is_what_was_looked_at_last() -> None:
+    """Whatever is there by now; the helper compares."""
+    ca, host = connected(certificate=certified())
+    looked_at = f"{WEB}:{sha256(ca.certificate(WEB) or b'').hexdigest()}"
+    host.answers["certificate"] = certified()
+    ca.revoke([WEB])
+    host.answers["revoke"] = Output(65, b"", b"espm_tools: another certificate\n")
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable, match="another certificate"):
+            ca.revoke([WEB])
+    ended = [call for call in host.calls if call[0] == "revoke"]
+
+    assert ended == [("revoke", looked_at)] * 3
+
+
+def test_a_name_that_is_gone_does_not_stop_the_others() -> None:
+    """They are ordered again without it, and as they were looked at before."""
+    other = Certname("web2.example.com")
+    ca, host = connected(certificate=certified(), revoke=NOTHING)
+    looked_at = f"{WEB}:{sha256(ca.certificate(WEB) or b'').hexdigest()}"
+    ca._looks._seen[other] = "0" * 64
+    host.there = {WEB}
+    host.answers["certificate"] = certified()
+    with pytest.raises(CertificateUnknown):
+        ca.revoke([WEB, other])
+    ended = [call[1:] for call in host.calls if call[0] == "revoke"]
+
+    assert ended == [(looked_at, f"{other}:{'0' * 64}"), (looked_at,)]
 
 
 def test_a_revocation_that_failed_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """2.7.12 does so with success as its exit code."""
     said = Output(0, b"err: Could not call revoke: PEM_read_bio_X509_CRL: no start line\n", b"")
-    ca, _ = connected(revoke=said)
+    ca, _ = connected(revoke=said, certificate=certified())
     with pytest.raises(BackendUnavailable):
         ca.revoke([WEB])
 
 
+def test_nothing_is_kept_of_a_name_that_was_cleaned() -> None:
+    """Names come and go for years; whoever has the name next is looked at anew."""
+    ca, host = connected(certificate=certified())
+    other = Certname("web2.example.com")
+    ca._looks._seen[other] = "0" * 64
+    ca.certificate(WEB)
+    host.there = set()
+    ca.clean(WEB)
+    ca.clean_all([other])
+
+    assert ca._looks._seen == {}
+
+
 def test_a_certificate_that_clean_leaves_is_said() -> None:
     """Its name is not free."""
-    fake = FakeCa()
-    fake.submit(WEB, x509.new_csr(WEB, x509.new_key()))
-    held = Output(0, fake.sign(WEB), b"")
-    ca, _ = connected(certificate=held, clean=Output(24, b"", b"Error: Permission denied\n"))
+    said = Output(24, b"", b"Error: Permission denied\n")
+    ca, _ = connected(certificate=certified(), clean=said)
     with pytest.raises(BackendRefused):
         ca.clean(WEB)
     with pytest.raises(BackendRefused):

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from espm import x509
 from espm.host import RELEASE
 from espm.model import Certname
-from tests.tools_tree import HELPER, Tools, make_tools, others_can_write
+from tests.tools_tree import HELPER, Tools, make_tools, others_can_write, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,9 +85,8 @@ def test_programs_get_nothing_of_the_environment(tools: Tools) -> None:
 @pytest.mark.parametrize("verb", ["sign", "revoke", "clean"])
 def test_puppet_is_told_names_after_the_options(tools: Tools, verb: str) -> None:
     """All names are in one command, behind the end of options."""
-    for name in (NAME, OTHER):
-        held(tools, "requests" if verb == "sign" else "signed", name)
-    done = tools.run(verb, NAME, OTHER)
+    paths = [held(tools, "requests" if verb == "sign" else "signed", n) for n in (NAME, OTHER)]
+    done = tools.run(verb, *(path.stem if verb == "sign" else seen(path) for path in paths))
     confdir = tools.root / "puppet"
 
     want = f"puppet cert {verb} --color=false --confdir {confdir} -- {NAME} {OTHER}"
@@ -141,10 +141,53 @@ def test_both_shells_refuse_the_same(tmp_path: Path, shell: str) -> None:
 @pytest.mark.parametrize("verb", ["revoke", "clean"])
 def test_a_name_without_a_file_is_never_looked_up(tools: Tools, verb: str) -> None:
     """Puppet would take it for a regular expression and end others."""
-    held(tools, "signed", "dotx.example.com")
-    done = tools.run(verb, "dotx.example.com", "dot..example.com")
+    path = held(tools, "signed", "dotx.example.com")
+    done = tools.run(verb, seen(path), f"dot..example.com:{'0' * 64}")
 
     assert (done.returncode, done.stdout) == (66, b"")
+
+
+@pytest.mark.parametrize("verb", ["revoke", "clean"])
+def test_a_certificate_that_was_exchanged_is_not_ended(tools: Tools, verb: str) -> None:
+    """What was looked at is not what is there any more; nothing is done to those beside it."""
+    first, second = (held(tools, "signed", name) for name in (NAME, OTHER))
+    words = [seen(first), seen(second)]
+    held(tools, "signed", OTHER)
+    done = tools.run(verb, *words)
+
+    assert (done.returncode, done.stdout) == (65, b"")
+    assert f"{OTHER} has another certificate" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("verb", ["revoke", "clean"])
+def test_what_is_to_be_ended_is_what_certificate_shows(tools: Tools, verb: str) -> None:
+    """Its SHA-256, however many empty lines the file has at its end."""
+    path = held(tools, "signed")
+    for end in (b"", b"\n\n\n"):
+        path.write_bytes(csr().rstrip(b"\n") + end)
+        digest = sha256(tools.run("certificate", NAME).stdout).hexdigest()
+        assert tools.run(verb, f"{NAME}:{digest}").returncode == 0
+
+
+@pytest.mark.parametrize("words", [NAME, f"{NAME}:", f"{NAME}:{'A' * 64}", f"{NAME}:{'a' * 63}"])
+@pytest.mark.parametrize("verb", ["revoke", "clean"])
+def test_nothing_is_ended_without_a_look(one: Tools, verb: str, words: str) -> None:
+    """A name alone does not say which certificate is meant."""
+    held(one, "signed")
+    done = one.run(verb, words)
+
+    assert (done.returncode, done.stdout) == (64, b"")
+
+
+def test_an_openssl_without_sha_256_is_said(tools: Tools) -> None:
+    """Where espm check looks, and before anything is ended."""
+    text = tools.program.read_text()
+    assert "dgst -sha256" in text
+    tools.program.write_text(text.replace("dgst -sha256", "dgst -no-such-digest"))
+    done = [tools.run("ping", "ca"), tools.run("revoke", seen(held(tools, "signed")))]
+
+    assert [(each.returncode, each.stdout) for each in done] == [(78, b"")] * 2
+    assert all(b"openssl" in each.stderr for each in done)
 
 
 def test_signing_needs_a_csr_of_each_name(tools: Tools) -> None:
@@ -178,7 +221,8 @@ def test_a_csr_under_another_name_is_not_signed(tools: Tools) -> None:
     "arguments",
     [
         (), ("destroy", NAME), ("certificate",), ("certificate", NAME, NAME), ("sign",),
-        ("revoke", *[NAME] * 101), ("ping",), ("ping", "all"), ("crl", NAME), ("list", "--all"),
+        ("sign", *[NAME] * 101), ("revoke", *[f"{NAME}:{'a' * 64}"] * 101), ("ping",),
+        ("ping", "all"), ("crl", NAME), ("list", "--all"),
         ("rake",), ("rake", "db:drop"), ("rake", "node:add"), ("rake", "node:add", "x=1"),
         ("rake", "node:add", "name=--all"), ("rake", "node:add", f"name={NAME}", "groups=a\nb"),
         ("rake", "tasks", "x"), ("enc", ".*"), ("print", "--all"), ("fingerprint",),
@@ -222,10 +266,10 @@ def test_half_a_file_is_read_again_under_the_lock(tools: Tools) -> None:
 @pytest.mark.parametrize("name", ["ca_key.pem", "ca_crl.pem", "serial", "inventory.txt"])
 def test_puppet_is_not_started_where_it_would_begin_anew(tools: Tools, name: str) -> None:
     """Serials from 1, an empty CRL, another key: only a backup helps, and the file is named."""
-    held(tools, "signed")
+    path = held(tools, "signed")
     held(tools, "requests", OTHER)
     tools.ca.joinpath(name).unlink()
-    done = [tools.run(*words) for words in (("revoke", NAME), ("sign", OTHER), ("list",))]
+    done = [tools.run(*words) for words in (("revoke", seen(path)), ("sign", OTHER), ("list",))]
 
     assert [(each.returncode, each.stdout) for each in done] == [(78, b"")] * 3
     assert all(f"{name} is missing" in each.stderr.decode() for each in done)
@@ -376,8 +420,8 @@ def test_two_writers_take_turns(tools: Tools) -> None:
     """Puppet loses revocations that are ordered side by side."""
     log = tools.root / "log"
     tools.script("puppet", f"#!/bin/sh\necho begin >> {log}\nsleep 0.2\necho end >> {log}\n")
-    held(tools, "signed")
-    threads = [threading.Thread(target=tools.run, args=("revoke", NAME)) for _ in range(3)]
+    words = ("revoke", seen(held(tools, "signed")))
+    threads = [threading.Thread(target=tools.run, args=words) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -391,10 +435,10 @@ def test_a_lock_that_is_not_had_in_time_is_said(tools: Tools) -> None:
     """The exit code is 75, and nothing was started."""
     tools.impatient()
     tools.settings(limit=1)
-    held(tools, "signed")
+    path = held(tools, "signed")
     with subprocess.Popen(["flock", str(tools.ca), "sleep", "2"]) as other:
         time.sleep(0.2)
-        done = tools.run("revoke", NAME)
+        done = tools.run("revoke", seen(path))
         other.kill()
 
     assert (done.returncode, done.stdout) == (75, b"")
@@ -404,8 +448,8 @@ def test_a_lock_that_is_not_had_in_time_is_said(tools: Tools) -> None:
 def test_the_lock_is_held_until_the_program_ends(tools: Tools) -> None:
     """Also when the helper is killed: nobody may write beside a Puppet that goes on."""
     tools.script("puppet", "#!/bin/sh\nsleep 1\n")
-    held(tools, "signed")
-    with subprocess.Popen([tools.shell, str(tools.program), "revoke", NAME]) as helper:
+    argv = [tools.shell, str(tools.program), "revoke", seen(held(tools, "signed"))]
+    with subprocess.Popen(argv) as helper:
         time.sleep(0.4)
         helper.kill()
     taken = subprocess.run(["flock", "-n", str(tools.ca), "true"], check=False).returncode
@@ -453,8 +497,7 @@ def test_a_caller_who_goes_away_stops_nothing(tools: Tools) -> None:
     """Puppet is not stopped halfway because nobody reads what it says."""
     marker = tools.root / "marker"
     tools.script("puppet", f"#!/bin/sh\nsleep 0.5\necho said || exit\necho more\ntouch {marker}\n")
-    held(tools, "signed")
-    argv = [tools.shell, str(tools.program), "revoke", NAME]
+    argv = [tools.shell, str(tools.program), "revoke", seen(held(tools, "signed"))]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as helper:
         time.sleep(0.2)
         for pipe in (helper.stdout, helper.stderr):
