@@ -6,15 +6,13 @@ No option takes a secret: other users can read the arguments of a process.
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm import __version__
-from espm_setup import options_old
+from espm_setup import options_old, values
 from espm_setup.stack import STACKS, named
 
 if TYPE_CHECKING:
@@ -40,9 +38,6 @@ LIMITS = {
     "networks": "networks that it calls from (CIDR)",
     "extensions": "globs of the extension requests its CSRs may have",
 }
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_PLATFORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -90,9 +85,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _places(target: argparse.ArgumentParser) -> None:
     add = target.add_argument_group("files and directories").add_argument
-    add("-d", dest="directory", type=_path, default=Path("/opt/espm/etc"), metavar="DIRECTORY",
+    add("-d", dest="directory", type=values.path, default=Path("/opt/espm/etc"),
+        metavar="DIRECTORY",
         help="where the configuration file goes (default: %(default)s)")  # fmt: skip
-    add("-c", dest="certificates", type=_path, default=Path("/opt/espm/etc/certs"),
+    add("-c", dest="certificates", type=values.path, default=Path("/opt/espm/etc/certs"),
         metavar="DIRECTORY",
         help="where certificates and keys go (default: %(default)s)")  # fmt: skip
     add("--create", action="store_true", help="make these two directories when they are missing")
@@ -100,46 +96,47 @@ def _places(target: argparse.ArgumentParser) -> None:
         "when root runs this, espm with --classifier dashboard, else whoever runs it)")  # fmt: skip
     add("--ledger", metavar="URL", help="database URL without a password; default: SQLite, var/"
         "ledger.db beside a directory of -d named etc, else in it")  # fmt: skip
-    add("--enc-directory", type=_path, metavar="DIRECTORY",
+    add("--enc-directory", type=values.path, metavar="DIRECTORY",
         help="where the documents for Puppet go (default: enc, beside var)")  # fmt: skip
-    add("--groups-file", type=_path, metavar="FILE",
+    add("--groups-file", type=values.path, metavar="FILE",
         help="the node groups (default: groups.yaml in the directory of -d)")  # fmt: skip
 
 
 def _server(target: argparse.ArgumentParser) -> None:
     add = target.add_argument_group("espm's server and its first platform").add_argument
-    add("--host", type=_address, default="0.0.0.0", metavar="ADDRESS",  # noqa: S104 - as in 2012
+    add("--host", type=values.address, default="0.0.0.0", metavar="ADDRESS",  # noqa: S104 - as in 2012
         help="where espm listens (default: %(default)s, every address)")  # fmt: skip
-    add("-p", "--port", type=_port, default=8443, help="on which port (default: %(default)s)")
+    add("-p", "--port", type=values.port, default=8443, help="on which port (default: %(default)s)")
     add("--name", help="host name in the certificate (default: this host's)")
     add("--san", action="append", default=[], metavar="NAME_OR_ADDRESS",
         help="a further name or address for the certificate; repeat it for more")  # fmt: skip
     add("--key-type", choices=("ec", "rsa"),
         help="type of the keys that are made (default: ec; rsa with --ca puppet_cert)")  # fmt: skip
-    add("--days", type=_days, default=3650,
+    add("--days", type=values.days, default=3650,
         help="how long the certificate is valid (default: %(default)s)")  # fmt: skip
-    add("--platform", type=_platform, default="default", metavar="NAME",
+    add("--platform", type=values.platform, default="default", metavar="NAME",
         help="what the platform is called in the configuration (default: %(default)s)")  # fmt: skip
 
 
 def _puppet(target: argparse.ArgumentParser) -> None:
     add = target.add_argument_group("Puppet (found by itself when it is on this machine)")
     option = add.add_argument
-    option("--confdir", type=_path, metavar="DIRECTORY", help="where puppet.conf is")
-    option("--server-confdir", type=_path, metavar="DIRECTORY",
+    option("--confdir", type=values.path, metavar="DIRECTORY", help="where puppet.conf is")
+    option("--server-confdir", type=values.path, metavar="DIRECTORY",
            help="conf.d of Puppet Server, where auth.conf is")  # fmt: skip
     option("--puppet", metavar="PROGRAM", help="the program puppet")
     option("--puppetserver", metavar="PROGRAM", help="the program puppetserver")
-    option("--enc", type=_path, metavar="PROGRAM", help="the program espm_enc")
-    option("--puppet-url", type=_url, metavar="URL", help="the compile server, https://host:8140")
-    option("--ca-url", type=_url, metavar="URL", help="the CA server, if it is another one")
-    option("--ca-file", type=_path, metavar="FILE", help="the CA certificates of Puppet")
+    option("--enc", type=values.path, metavar="PROGRAM", help="the program espm_enc")
+    option("--puppet-url", type=values.url, metavar="URL",
+           help="the compile server, https://host:8140")  # fmt: skip
+    option("--ca-url", type=values.url, metavar="URL", help="the CA server, if it is another one")
+    option("--ca-file", type=values.path, metavar="FILE", help="the CA certificates of Puppet")
     option("--certname", help="espm's own certname (default: espm. and the server's certname)")
     _backends(option)
     option("--reload", type=shlex.split, metavar="COMMAND",
            help="reloads Puppet Server (default: systemctl reload puppetserver, or puppetserver "
            "reload without systemd)")  # fmt: skip
-    option("--wait", type=_seconds, default=300, metavar="SECONDS",
+    option("--wait", type=values.seconds, default=300, metavar="SECONDS",
            help="how long a reload of Puppet Server may take (default: %(default)s)")  # fmt: skip
 
 
@@ -168,9 +165,9 @@ def _jobs(target: argparse.ArgumentParser) -> None:
         help="get espm's own certificate once the administrator has signed it")  # fmt: skip
     add("--upgrade", action="store_true",
         help="bring the ledger to this version's schema, after a backup")  # fmt: skip
-    add("--rotate-psk", type=_platform, metavar="NAME",
+    add("--rotate-psk", type=values.platform, metavar="NAME",
         help="make and print another preshared key for a platform")  # fmt: skip
-    add("--add-platform", type=_platform, metavar="NAME",
+    add("--add-platform", type=values.platform, metavar="NAME",
         help="add a platform, and print its preshared key")  # fmt: skip
     add("--renew-certificate", action="store_true", help="make a new server certificate for the "
         "same key, with the names it has, --san added, or those of --name")  # fmt: skip
@@ -182,71 +179,8 @@ def _platforms(target: argparse.ArgumentParser) -> None:
         "A LIST is separated by commas; a lone comma is none. Without the option, the default of "
         "espm.ini is in force.",
     ).add_argument
-    add("--grace", type=_grace, metavar="DURATION", help="how long --rotate-psk keeps the old key "
-        "good: 30m, 24h, 7d, or 0 for not at all (default: 24h)")  # fmt: skip
+    add("--grace", type=values.grace, metavar="DURATION",
+        help="how long --rotate-psk keeps the old key good: 30m, 24h, 7d, or 0 for not at all "
+        "(default: 24h)")  # fmt: skip
     for name, meaning in LIMITS.items():
-        add(f"--{name}", type=_items, metavar="LIST", help=meaning)
-
-
-def _path(text: str) -> Path:
-    if not text or any(ord(letter) < 32 for letter in text):
-        msg = "a path is wanted"
-        raise argparse.ArgumentTypeError(msg)
-    return Path(text).absolute()
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        msg = f"'{text}' is not an IP address"
-        raise argparse.ArgumentTypeError(msg) from None
-
-
-def _port(text: str) -> int:
-    return _number(text, 1, 65535)
-
-
-def _days(text: str) -> int:
-    return _number(text, 1, 36500)
-
-
-def _seconds(text: str) -> int:
-    return _number(text, 1, 86400)
-
-
-def _number(text: str, least: int, most: int) -> int:
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
-        msg = f"'{text}' is not a number from {least} to {most}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _platform(text: str) -> str:
-    if not _PLATFORM.fullmatch(text):
-        msg = "a platform's name has 1 to 32 characters a-z, 0-9, '_' and '-', no sign first"
-        raise argparse.ArgumentTypeError(msg)
-    return text
-
-
-def _grace(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,4})([smhd])", text, re.ASCII)
-    if text != "0" and not found:
-        msg = f"'{text}' is not a duration such as 30m, 24h or 7d, nor 0"
-        raise argparse.ArgumentTypeError(msg)
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
-
-
-def _items(text: str) -> list[str]:
-    items = [item.strip() for item in text.removesuffix(",").split(",")]
-    if text.strip() != "," and not all(items):
-        msg = "an item is empty; a lone comma is a list of none"
-        raise argparse.ArgumentTypeError(msg)
-    return [item for item in items if item]
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https://[A-Za-z0-9._\-\[\]:]+/?", text, re.ASCII):
-        msg = f"'{text}' is not of the form https://host:8140"
-        raise argparse.ArgumentTypeError(msg)
-    return text.rstrip("/")
+        add(f"--{name}", type=values.items, metavar="LIST", help=meaning)
