@@ -22,20 +22,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def broken_off(ledger: SqlLedger, *, done: bool = True, good: int = 0) -> Iterator[None]:
+def broken_off(ledger: SqlLedger, *, done: bool = True) -> Iterator[None]:
     """Let a commit of the block fail; the block is told by an error.
 
     :param done: whether the database has committed.
-    :param good: how many commits go well before, such as those of transactions that only read.
     """
     dialect: Any = ledger._engine.dialect
-    commit, left = dialect.do_commit, iter(range(good))
+    commit = dialect.do_commit
 
     def commit_and_fail(connection: Any) -> None:
         if done:
             commit(connection)
-        if next(left, None) is not None:
-            return
         msg = "the server closed the connection"
         raise dialect.loaded_dbapi.OperationalError(msg)
 
@@ -73,7 +70,7 @@ def test_claims_that_may_have_been_made_are_given_up(ledger: SqlLedger) -> None:
     """What is due or left can be claimed again, by whichever way it was claimed."""
     node = active(ledger, "web.example.com")
     ledger.leave(begin(ledger, node, IntentKind.REVOKE), "the CA is down")
-    with broken_off(ledger, good=1):
+    with broken_off(ledger):
         ledger.claim_due()
     with broken_off(ledger):
         ledger.claim_left(node)
