@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -27,6 +28,12 @@ hypothesis.settings.register_profile("torture", deadline=None, max_examples=2_00
 hypothesis.settings.load_profile("torture" if os.environ.get("ESPM_TORTURE") else "espm")
 
 CERTIFICATE_STATUS = "tests: cert status"
+
+
+def pytest_configure() -> None:
+    """Take SIGINT again, as programs started in the background of a shell do not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def absent(why: str) -> NoReturn:
