@@ -53,7 +53,9 @@ def backlog(connection: sa.Connection) -> Backlog:
     waits = sa.and_(still_open, intents.c.owner.is_(None))
     number = connection.execute(sa.select(sa.func.count()).where(waits)).scalar_one()
     query = sa.select(intents.c.created_at, intents.c.last_error).where(waits)
-    oldest = connection.execute(query.order_by(intents.c.number).limit(1)).first()
+    # By number, the database would look through all there ever were for the first that is open.
+    first = query.order_by(intents.c.created_at, intents.c.ident).limit(1)
+    oldest = connection.execute(first).first()
     begun, error = tuple(oldest) if oldest else (None, None)
     return Backlog(kinds, number, begun, error)
 

@@ -62,7 +62,7 @@ _Name = sa.String(CERTNAME_LENGTH).with_variant(
 _Sha256 = sa.String(64)
 
 #: What the tables below are called among the revisions of :mod:`espm.ledger.migrations`.
-REVISION = "0004"
+REVISION = "0005"
 
 LIVE = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
 ENDED = (NodeState.DELETED, NodeState.UNDONE)
@@ -149,6 +149,7 @@ certificates = sa.Table(
 standing = among(certificates.c.state, STANDING)
 usable = among(certificates.c.state, USABLE)
 _index("uq_certificates_usable", certificates.c.generation, where=usable, unique=True)
+_index("ix_certificates_key", certificates.c.key_sha256, where=usable)
 _index("ix_certificates_standing", certificates.c.generation, where=standing)
 _index("ix_certificates_ended", certificates.c.ended_at, where=certificates.c.ended_at.is_not(None))
 sa.Index("ix_certificates_generation", certificates.c.generation, certificates.c.ident)

@@ -11,13 +11,23 @@ import sqlalchemy as sa
 
 from espm.ledger import audit, certificates, claims, jobs, nodes, replays
 from espm.ledger.schema import Instant
-from espm.model import IntentKind, Kept, Node, NodeState, ReplayKey
+from espm.model import (
+    Certificate,
+    CertificateState,
+    IntentKind,
+    Kept,
+    KeyMaker,
+    Node,
+    NodeState,
+    ReplayKey,
+)
 from tests.contract.lives import WEB, active
 
 if TYPE_CHECKING:
     from espm.ledger import SqlLedger
 
 _KINDS = tuple(IntentKind)
+_MADE = (KeyMaker.ESPM, CertificateState.VOID, None)
 _KEY = ReplayKey("cloud", "/v1/nodes", "k-1")
 
 Making = Callable[[Node], "sa.Executable"]
@@ -37,6 +47,10 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "backlog": (lambda _n: jobs.open_by_kind(), "(uq|ix)_intents_"),
     "watched": (lambda _n: certificates.ended_since(claims.now()), "ix_certificates_ended"),
     "strays": (lambda _n: certificates.strays(), "ix_certificates_standing"),
+    "successor": (
+        lambda n: certificates.others(WEB, Certificate(1, n.generation, "k", *_MADE)),
+        "ix_certificates_key",
+    ),
     "all certificates": (lambda _n: certificates.everyone(5, 10), "pk_certificates|PRIMARY KEY"),
     "platforms": (lambda n: nodes.platforms([n.generation]), "pk_nodes|PRIMARY KEY"),
     "certificate": (lambda n: certificates.latest(n.generation), "ix_certificates_generation"),
@@ -60,11 +74,13 @@ _FILL = """
 INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
 SELECT 'n' || (i % 1000), 'p' || (i % 3), CASE WHEN i <= 1000 THEN 'undone'
-  WHEN i <= 2000 THEN 'deleted' ELSE 'active' END, 1, '{}', :now, :now FROM n
+  WHEN i <= 2000 THEN 'deleted' ELSE 'active' END, 1,
+  '{"environment": null, "groups": [], "classes": {}, "parameters": {}}', :now, :now FROM n
 """
 _FILL_CERTIFICATES = """
 INSERT INTO certificates (generation, key_sha256, key_maker, state)
-SELECT generation, 'k', 'espm', CASE WHEN state = 'active' THEN 'ordered' ELSE 'void' END
+SELECT generation, 'k' || generation, 'espm',
+  CASE WHEN state = 'active' THEN 'ordered' ELSE 'void' END
 FROM nodes
 """
 _FILL_INTENTS = """
@@ -83,7 +99,7 @@ SELECT 'cloud', '/v1/nodes', ident, 'd', ident, created_at FROM intents WHERE id
 
 
 def fill(ledger: SqlLedger) -> None:
-    """Give the ledger a history, and the database its statistics of it."""
+    """Give the ledger a history, and PostgreSQL its statistics of it; SQLite makes none itself."""
     with ledger._engine.begin() as connection:
         for statement in (_FILL, _FILL_CERTIFICATES, _FILL_INTENTS, _FILL_REPLAYS):
             connection.execute(
@@ -91,7 +107,8 @@ def fill(ledger: SqlLedger) -> None:
                     *[sa.bindparam("now", claims.now(), Instant())] if ":now" in statement else []
                 )
             )
-        connection.execute(sa.text("ANALYZE"))
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("ANALYZE"))
 
 
 def plan(connection: sa.Connection, query: sa.Executable) -> str:
