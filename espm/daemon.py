@@ -28,6 +28,7 @@ from espm.errors import BackendUnavailable, EspmError
 from espm.exposition import Exposition
 from espm.hardening import harden
 from espm.health import Readiness
+from espm.memory import bound_arenas
 from espm.revoker import Revoker
 from espm.server.connections import ServerLimits, build_server
 from espm.server.tls import Adapter
@@ -53,6 +54,7 @@ def serve(path: Path) -> None:
     :raises espm.errors.EspmError: it can't start; nothing was served.
     """
     harden()
+    bound_arenas()
     log.configure()
     config = configuration.load(path)
     with ExitStack() as stack:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 #: Seconds that a transaction waits for another one that writes.
 BUSY_SECONDS = 30
 
-# As many threads as ask may talk to the database; sixteen connections are kept for them.
-_POOL = {"pool_size": 16, "max_overflow": -1}
+# As many threads as ask may talk to the database; sixteen connections are kept for them, of which
+# those that were used last are used first: each has its own cache of statements and pages.
+_POOL = {"pool_size": 16, "max_overflow": -1, "pool_use_lifo": True}
 
 # The busy timeout comes first, for switching to the write-ahead log may have to wait as well.
 _PRAGMAS = (
@@ -38,6 +39,8 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
+    # Sixteen connections with SQLite's two megabytes would be a third of all that espm may take.
+    "PRAGMA cache_size = -256",
 )
 
 # A server that commits without waiting for its disk would break every promise of the ledger;

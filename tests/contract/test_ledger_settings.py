@@ -20,6 +20,7 @@ from espm.ledger.engine import reading
         ("PRAGMA foreign_keys", 1),
         ("PRAGMA busy_timeout", 30000),
         ("PRAGMA trusted_schema", 0),
+        ("PRAGMA cache_size", -256),
     ],
 )
 def test_sqlite_is_set_up(sqlite_url: str, statement: str, expected: object) -> None:
