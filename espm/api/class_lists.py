@@ -1,6 +1,6 @@
 """Lists of classes as they go out, made once: a site has thousands of classes.
 
-To make the list of 1,400 classes into JSON takes 30 ms, to send it 3 ms.
+To make JSON of the classes of Debian's modules takes 30 ms, to send them 2 ms.
 """
 
 from __future__ import annotations
