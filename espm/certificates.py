@@ -2,30 +2,39 @@
 
 What an interruption leaves behind is taken back by :mod:`espm.endings`::
 
-    order (key noted) -> submit -> sign -> key compared -> record
+    prepare ──> ordered (key noted) ──> hand_in ──> sign ──> key compared ──> recorded
+                                          │ the CA has a CSR or a certificate of that name
+                                          └──> void: nothing of ours is there
+
+Handing the CSR in also tells whether the name is free, so nothing but that is asked beforehand.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from espm import carrying, intents, x509
 from espm.errors import (
     BackendRefused,
     CertificateUnknown,
     CertnameTaken,
+    Conflict,
     CsrMismatch,
     CsrPending,
     CsrUnknown,
 )
-from espm.model import Certificate, IntentKind, KeyMaker
+from espm.model import Certificate, IntentKind, KeyMaker, OrderedKey
 from espm.ports import ForOldAgents, Generating
 
 if TYPE_CHECKING:
-    from espm.model import Certname, Intent, Job, Node, Platform
+    from collections.abc import Callable
+
+    from espm.model import Certname, Intent, Issued, Job, Node, Platform
     from espm.ports import Ports
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +66,18 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """A CSR on its way to the CA; *pem* is None when the CA has it already."""
+class Request:
+    """A CSR on its way to the CA.
+
+    :ivar pem: None when the CA has it already.
+    :ivar key: its public key, for the ledger.
+    :ivar replaces: whether another CSR of that name that waits is to be removed.
+    """
 
     pem: bytes | None
-    key_sha256: str
-    key_maker: KeyMaker
+    key: OrderedKey
     private_key: bytes | None = None
+    replaces: bool = False
 
 
 def check_order(order: Order, certname: Certname, platform: Platform, ports: Ports) -> None:
@@ -94,9 +108,15 @@ def issue(
     allowed = {"extensions": list(platform.limits.extensions)}
     intent = intents.begin(node, IntentKind.ISSUE, ports, request_id=request_id, payload=allowed)
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
-        delivery = obtain(node, intent, order, platform, ports)
+        refuse_certified(certname, ports)
+        request = prepare(certname, order, platform, ports)
+        bundle = ports.ca.bundle()
+        ordered = ports.ledger.order(intent, *request.key)
+        hand_in(certname, intent, request, ports)
+        issued = sign(certname, intent, request, platform, ports)
+        certificate = ports.ledger.record(ordered, issued)
         ports.ledger.close(intent)
-    return delivery
+    return Delivery(certificate, bundle, request.private_key)
 
 
 def find(platform: Platform, certname: Certname, ports: Ports) -> Certificate:
@@ -138,47 +158,95 @@ def revoke(
     return ports.ledger.job(platform.name, intent.ident)
 
 
-def obtain(node: Node, intent: Intent, order: Order, platform: Platform, ports: Ports) -> Delivery:
-    """Order, sign and record the certificate of *node* under the open *intent*.
+def refuse_certified(certname: Certname, ports: Ports) -> None:
+    """Return when the CA holds no certificate of that name, valid or revoked.
+
+    A CA may be configured to sign a name twice, so that it would not refuse the CSR.
+
+    :raises espm.errors.CertnameTaken: it does.
+    """
+    if ports.ca.certificate(certname) is not None:
+        msg = f"the name {certname} is taken: Puppet's CA holds a certificate of it"
+        raise CertnameTaken(msg)
+
+
+def prepare(certname: Certname, order: Order, platform: Platform, ports: Ports) -> Request:
+    """Return the CSR that *order* leads to, checked; nothing is changed by that.
+
+    :raises espm.errors.InvalidCsr: it may not be signed.
+    :raises espm.errors.Conflict: the CSR that is to be signed does not wait at the CA.
+    :raises espm.errors.BackendRefused: auth.conf does not allow espm to have it signed.
+    """
+    request = _request(certname, order, platform, ports)
+    ports.ca.check_rights(certname)
+    return request
+
+
+def hand_in(certname: Certname, intent: Intent, request: Request, ports: Ports) -> None:
+    """Give the CSR, whose key is in the ledger under *intent*, to the CA.
 
     Whoever calls it takes back what it did when it raises.
+
+    :raises espm.errors.CsrPending: another waits, and is not to be replaced.
+    :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
     """
-    if ports.ca.certificate(node.certname) is not None:
-        msg = f"the CA holds a certificate for {node.certname} that espm did not order"
-        raise CertnameTaken(msg)
-    request = _request(node.certname, order, platform, ports)
-    bundle = ports.ca.bundle()
-    ports.ca.check_rights(node.certname)
-    ordered = ports.ledger.order(intent, request.key_sha256, request.key_maker)
-    pem = _signed(node.certname, request, ports)
-    certificate = _record(ordered, pem, node.certname, platform, ports)
-    return Delivery(certificate, bundle, request.private_key)
+    pem = request.pem
+    if pem is not None and _generating(request, ports) is None:
+        _offer(lambda: ports.ca.submit(certname, pem), certname, intent, request, ports)
 
 
-def _signed(certname: Certname, request: _Request, ports: Ports) -> bytes:
-    """Return the certificate that the CA makes for *request*."""
-    if request.private_key is not None and isinstance(ports.ca, Generating):
-        return ports.ca.generate(certname, request.private_key)
-    if request.pem is not None:
-        ports.ca.submit(certname, request.pem)
-    return ports.ca.sign(certname)
-
-
-def _record(
-    ordered: Certificate, pem: bytes, certname: Certname, platform: Platform, ports: Ports
-) -> Certificate:
-    """Note what the CA signed, and refuse it if it is not what was asked for.
+def sign(
+    certname: Certname, intent: Intent, request: Request, platform: Platform, ports: Ports
+) -> Issued:
+    """Have what was handed in signed, and refuse what is not what was asked for.
 
     A CSR that waits at the CA is in nobody's safe: what was checked may not be what was signed.
     """
+    pem = _signed(certname, intent, request, ports)
     issued = x509.parse_certificate(pem)
-    if issued.key_sha256 != ordered.key_sha256:
+    if issued.key_sha256 != request.key.sha256:
         log.error("the CA signed another key for %s, serial %x", certname, issued.serial)
         msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
         raise BackendRefused(msg)
     x509.check_issued(pem, certname, platform.limits.extensions)
     log.info("issued %s serial %x", certname, issued.serial)
-    return ports.ledger.record(ordered, issued)
+    return issued
+
+
+def _signed(certname: Certname, intent: Intent, request: Request, ports: Ports) -> bytes:
+    """Return the certificate that the CA makes for *request*."""
+    generate = _generating(request, ports)
+    if generate is None:
+        return ports.ca.sign(certname)
+    return _offer(lambda: generate(certname), certname, intent, request, ports)
+
+
+def _generating(request: Request, ports: Ports) -> Callable[[Certname], bytes] | None:
+    """Return how the CA's own command makes the certificate, if that is how it is made."""
+    ca, key = ports.ca, request.private_key
+    if key is None or not isinstance(ca, Generating):
+        return None
+    return lambda certname: ca.generate(certname, key)
+
+
+def _offer(
+    call: Callable[[], T], certname: Certname, intent: Intent, request: Request, ports: Ports
+) -> T:
+    """Make the *call* that lets the CA know of our key; make the order void when it says no.
+
+    It says so because of what others have there, so nothing of ours is to be looked for.
+    """
+    try:
+        try:
+            return call()
+        except CsrPending as error:
+            if not request.replaces:
+                raise _in_the_way(certname) from error
+            ports.ca.withdraw(certname)
+            return call()
+    except Conflict:
+        ports.ledger.decline(intent)
+        raise
 
 
 def _latest(node: Node, ports: Ports) -> Certificate:
@@ -189,24 +257,23 @@ def _latest(node: Node, ports: Ports) -> Certificate:
     return certificate
 
 
-def _request(certname: Certname, order: Order, platform: Platform, ports: Ports) -> _Request:
+def _request(certname: Certname, order: Order, platform: Platform, ports: Ports) -> Request:
     if order.sign_pending is not None:
         return _pending(certname, order.sign_pending, platform, ports)
-    if ports.ca.request(certname) is not None:
-        _make_room(certname, ports, replace=order.replace_pending)
     if order.csr is not None:
         key_sha256 = _check_csr(order.csr, certname, platform, ports)
-        return _Request(order.csr, key_sha256, KeyMaker.NODE)
-    key = x509.new_key(ports.key_type)
-    return _Request(
-        x509.new_csr(certname, key),
-        x509.key_sha256(key.public_key()),
-        KeyMaker.ESPM,
-        x509.key_pem(key),
+        key = OrderedKey(key_sha256, KeyMaker.NODE)
+        return Request(order.csr, key, replaces=order.replace_pending)
+    private = x509.new_key(ports.key_type)
+    return Request(
+        x509.new_csr(certname, private),
+        OrderedKey(x509.key_sha256(private.public_key()), KeyMaker.ESPM),
+        x509.key_pem(private),
+        replaces=order.replace_pending,
     )
 
 
-def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) -> _Request:
+def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) -> Request:
     csr = ports.ca.request(certname)
     if csr is None:
         msg = f"no CSR for {certname} waits at the CA; the agent has to submit it first"
@@ -218,7 +285,7 @@ def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) 
         )
         raise CsrMismatch(msg)
     key_sha256 = _check_csr(csr, certname, platform, ports)
-    return _Request(None, key_sha256, KeyMaker.NODE)
+    return Request(None, OrderedKey(key_sha256, KeyMaker.NODE))
 
 
 def _check_csr(csr: bytes, certname: Certname, platform: Platform, ports: Ports) -> str:
@@ -227,11 +294,8 @@ def _check_csr(csr: bytes, certname: Certname, platform: Platform, ports: Ports)
     return x509.check_csr(csr, certname, platform.limits.extensions, old)
 
 
-def _make_room(certname: Certname, ports: Ports, *, replace: bool) -> None:
-    if not replace:
-        msg = (
-            f"a CSR for {certname} waits at the CA; sign it with 'sign_pending', or say "
-            '"replace_pending": true to remove it'
-        )
-        raise CsrPending(msg)
-    ports.ca.withdraw(certname)
+def _in_the_way(certname: Certname) -> CsrPending:
+    return CsrPending(
+        f"a CSR for {certname} waits at the CA; sign it with 'sign_pending', or say "
+        '"replace_pending": true to remove it'
+    )

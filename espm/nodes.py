@@ -65,18 +65,54 @@ def add_node(
         certificates.check_order(order, certname, platform, ports)
     _settle_former_life(platform, certname, ports)
     _refuse_classified(certname, ports)
-    node, intent = ports.ledger.reserve(
-        certname, platform.name, classification, request_id=request_id
+    certificates.refuse_certified(certname, ports)
+    if order is None:
+        added, delivery = _add(platform, certname, classification, ports, request_id), None
+    else:
+        request = certificates.prepare(certname, order, platform, ports)
+        added, delivery = _launch(platform, certname, classification, request, ports, request_id)
+    log.info("added %s generation %d", certname, added.generation)
+    return Accepted(added, warnings, delivery)
+
+
+def _add(
+    platform: Platform,
+    certname: Certname,
+    classification: Classification,
+    ports: Ports,
+    request_id: str,
+) -> Node:
+    """Add a node without a certificate."""
+    reserve = ports.ledger.reserve
+    node, intent = reserve(certname, platform.name, classification, request_id=request_id)
+    with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
+        ports.classifier.classify(node)
+        return ports.ledger.activate(intent)
+
+
+def _launch(
+    platform: Platform,
+    certname: Certname,
+    classification: Classification,
+    request: certificates.Request,
+    ports: Ports,
+    request_id: str,
+) -> tuple[Node, Delivery]:
+    """Add a node with the certificate that is made of *request*.
+
+    The CA takes the CSR before the node is classified, so that nobody else's node of that name
+    ever gets this one's classification.
+    """
+    bundle, reserve = ports.ca.bundle(), ports.ledger.reserve
+    node, intent = reserve(
+        certname, platform.name, classification, request_id=request_id, key=request.key
     )
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
-        _refuse_certified(certname, ports)
+        certificates.hand_in(certname, intent, request, ports)
         ports.classifier.classify(node)
-        delivery = None
-        if order is not None:
-            delivery = certificates.obtain(node, intent, order, platform, ports)
-        added = ports.ledger.activate(intent)
-    log.info("added %s generation %d", certname, node.generation)
-    return Accepted(added, warnings, delivery)
+        issued = certificates.sign(certname, intent, request, platform, ports)
+        added, certificate = ports.ledger.fulfil(intent, issued)
+    return added, certificates.Delivery(certificate, bundle, request.private_key)
 
 
 def change_node(
@@ -238,11 +274,6 @@ def _refuse_classified(certname: Certname, ports: Ports) -> None:
     An ENC may keep no mark of who told it of a node, so it must not have had one before.
     """
     if ports.classifier.knows(certname):
-        raise _taken(certname)
-
-
-def _refuse_certified(certname: Certname, ports: Ports) -> None:
-    if ports.ca.certificate(certname) is not None:
         raise _taken(certname)
 
 

@@ -9,6 +9,7 @@ either, and whoever believes it takes every name for free.
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ CHECKS = ("client TLS", "CA", "CA rights", "CA healing", "CRL")
 #: What platforms may ask of a CA that is reached so; GET /v1/whoami says it.
 CAN = ("make-key", "sign-csr", "sign-pending", "replace-pending", "revoke")
 
+#: For how long the CA's own certificates are taken to be those that they were.
+_BUNDLE_SECONDS = 60.0
+
 _DUPLICATE = re.compile(r" already has a (requested|signed|revoked) certificate")
 _INFRA_CRL = re.compile(r'^[^#/\n]*"?enable-infra-crl"?\s*[:=]\s*"?true\b', re.MULTILINE)
 
@@ -51,6 +55,7 @@ class AgentHttp:
     def __init__(self, http: PuppetHttp, crl_file: Path | None = None) -> None:
         self.http = http
         self._crl_file = crl_file
+        self._bundle = float("-inf"), b""
 
     def version(self) -> str:
         """Return the version of the server that runs the CA."""
@@ -64,10 +69,7 @@ class AgentHttp:
     def certificate(self, certname: Certname) -> bytes | None:
         """Return the certificate the CA holds for *certname*, valid or revoked, if any."""
         pem = self._find("certificate", certname)
-        if pem is not None and x509.common_name(pem) != certname:
-            msg = f"the CA gave the certificate of another name for {certname}"
-            raise BackendRefused(msg)
-        return pem
+        return None if pem is None else of_name(pem, certname)
 
     def request(self, certname: Certname) -> bytes | None:
         """Return the CSR of *certname* that waits at the CA, if any."""
@@ -108,8 +110,11 @@ class AgentHttp:
 
     def bundle(self) -> bytes:
         """Return the CA certificates (concatenated PEM) that a node must trust."""
-        pem = self.http.call("GET", f"{API}/certificate/ca", accept=(200,)).body
-        x509.certificates(pem)
+        until, pem = self._bundle
+        if time.monotonic() > until:
+            pem = self.http.call("GET", f"{API}/certificate/ca", accept=(200,)).body
+            x509.certificates(pem)
+            self._bundle = time.monotonic() + _BUNDLE_SECONDS, pem
         return pem
 
     def can_clean(self) -> bool:
@@ -141,6 +146,17 @@ class AgentHttp:
             return None
         msg = "the CA server does not answer as Puppet's CA does: look at [puppet] ca_url"
         raise BackendRefused(msg) from UnexpectedAnswer(reply.text[:500])
+
+
+def of_name(pem: bytes, certname: Certname) -> bytes:
+    """Return the certificate *pem*.
+
+    :raises espm.errors.BackendRefused: it is not one of *certname*.
+    """
+    if x509.common_name(pem) != certname:
+        msg = f"the CA gave the certificate of another name for {certname}"
+        raise BackendRefused(msg)
+    return pem
 
 
 def http_and_crl(

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espm.ca.agent_http import API, CAN, CHECKS, AgentHttp, http_and_crl
+from espm.ca.agent_http import API, CAN, CHECKS, AgentHttp, http_and_crl, of_name
 from espm.ca.signed import Signed
 from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown, causes
 from espm.puppet_http import Reply, UnexpectedAnswer
@@ -49,6 +51,9 @@ _CLEAN_SECONDS = 300.0
 
 #: How long it counts that healing was possible when it was tried.
 _TRIED_SECONDS = 300.0
+
+#: How long it counts that it was not, for those who only want to read there.
+_FAILED_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +97,23 @@ class HttpApi(AgentHttp):
         self._certificate = certificate
         self._full = full
         self._may_sign = False
-        self._tried = float("-inf")
+        self._tried = self._failed = float("-inf")
+        self._trying = threading.Lock()
         if signed is not None:
             signed.sweep()
+
+    def certificate(self, certname: Certname) -> bytes | None:
+        """Return the certificate the CA holds for *certname*, valid or revoked, if any.
+
+        Read from the CA's directory where that is proved to be the one; what can't be read there
+        is asked for.
+        """
+        signed = self._readable()
+        if signed is not None:
+            with suppress(OSError, BackendRefused):
+                pem = signed.read(certname)
+                return None if pem is None else of_name(pem, certname)
+        return super().certificate(certname)
 
     def check_rights(self, certname: Certname) -> None:
         """Return when auth.conf lets us sign *certname*; it is asked until it was seen once."""
@@ -154,12 +173,30 @@ class HttpApi(AgentHttp):
         """
         if self._signed is None:
             return _numbers(self.version()) >= _BY_INVENTORY
+        with self._trying:
+            return self._proved(self._signed)
+
+    def _readable(self) -> Signed | None:
+        """Return the CA's directory if it may be read; one thread at a time tries whether."""
+        if time.monotonic() - self._tried < _TRIED_SECONDS:
+            return self._signed
+        rests = time.monotonic() - self._failed < _FAILED_SECONDS
+        if self._signed is None or rests or not self._trying.acquire(blocking=False):
+            return None
+        try:
+            return self._signed if self._proved(self._signed) else None
+        finally:
+            self._trying.release()
+
+    def _proved(self, signed: Signed) -> bool:
+        """Return whether *signed* is the directory of the CA that answers, tried lately."""
         if time.monotonic() - self._tried < _TRIED_SECONDS:
             return True
         try:
-            self._try_directory(self._signed)
+            self._try_directory(signed)
         except (BackendError, OSError) as error:
-            log.warning("lost revocations can't be healed: [ca] signed_dir: %s", causes(error))
+            log.warning("[ca] signed_dir can't be used: %s", causes(error))
+            self._failed = time.monotonic()
             return False
         self._tried = time.monotonic()
         return True

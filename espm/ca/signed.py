@@ -1,4 +1,8 @@
-"""The directory of signed certificates of a CA on this host, as the place to heal from.
+"""The directory of signed certificates of a CA on this host: to be read, and to heal from.
+
+Puppet Server answers for a certificate with the file of that name, and for one that it has just
+signed when the file is written (``sign-certificate-request!``), so where the directory is at hand
+a look into it tells the same, and costs nobody a call.
 
 Puppet Server revokes by name: it reads the serial from the file of that name in its directory
 ``signed`` (``revoke-existing-certs!``; from 8.2.2 on it adds what its inventory has of the name).
@@ -33,6 +37,18 @@ class Signed:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def read(self, certname: Certname) -> bytes | None:
+        """Return the certificate of *certname*, None if there is none.
+
+        :raises OSError: it may not be read.
+        """
+        try:
+            return (self._path / f"{certname}.pem").read_bytes()
+        except FileNotFoundError:
+            # Where the directory itself is gone, this does not tell anything.
+            os.stat(self._path)  # noqa: PTH116 -- as cheap as can be
+            return None
 
     @contextmanager
     def put_back(self, pem: str, label: str) -> Iterator[Certname]:

@@ -73,6 +73,27 @@ def refuse_second(connection: sa.Connection, node: Node) -> None:
         raise _exists(node)
 
 
+def ordered(connection: sa.Connection, generation: int) -> Certificate:
+    """Return the certificate that is ordered for a node.
+
+    :raises espm.errors.Conflict: none is any more.
+    """
+    query = outstanding(generation).where(certificates.c.state == _ORDERED)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        msg = "the certificate is not on order any more"
+        raise Conflict(msg)
+    return rows.certificate(row)
+
+
+def decline(connection: sa.Connection, generation: int) -> None:
+    """Make what is ordered for a node void, and not one that :func:`ended_since` finds."""
+    query = outstanding(generation).where(certificates.c.state == _ORDERED)
+    for row in connection.execute(query).mappings().all():
+        void = {"state": CertificateState.VOID}
+        _move(connection, rows.certificate(row), (_ORDERED,), void)
+
+
 def _exists(node: Node) -> CertificateExists:
     return CertificateExists(
         f"the node {node.certname} has a certificate; read it with GET, or DELETE it before "

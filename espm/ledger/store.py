@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Json,
         KeyMaker,
         Node,
+        OrderedKey,
     )
 
 
@@ -85,7 +86,13 @@ class SqlLedger(Reader, SqlReplays):
             raise
 
     def reserve(
-        self, certname: Certname, platform: str, classification: Classification, *, request_id: str
+        self,
+        certname: Certname,
+        platform: str,
+        classification: Classification,
+        *,
+        request_id: str,
+        key: OrderedKey | None = None,
     ) -> tuple[Node, Intent]:
         """See :meth:`espm.ports.Ledger.reserve`."""
         with self._claiming() as (connection, claimed):
@@ -93,7 +100,10 @@ class SqlLedger(Reader, SqlReplays):
             add = IntentKind.ADD
             intent = claims.insert(connection, self._claimant, node, add, {}, request_id)
             claimed.append(intent)
-            return node, self._noted(connection, intent)
+            self._noted(connection, intent)
+            if key is not None:
+                _order(connection, node, intent, *key)
+            return node, intent
 
     def begin(
         self,
@@ -133,6 +143,23 @@ class SqlLedger(Reader, SqlReplays):
             claims.finish(connection, self._claimant, intent, "done")
             adding, active = NodeState.ADDING, NodeState.ACTIVE
             return nodes.move(connection, intent.generation, adding, active)
+
+    def fulfil(self, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
+        """See :meth:`espm.ports.Ledger.fulfil`."""
+        with self._writing() as connection:
+            nodes.lock(connection, intent.generation)
+            ordered = certificates.ordered(connection, intent.generation)
+            certificate = certificates.record(connection, ordered, issued)
+            claims.finish(connection, self._claimant, intent, "done")
+            adding, active = NodeState.ADDING, NodeState.ACTIVE
+            return nodes.move(connection, intent.generation, adding, active), certificate
+
+    def decline(self, intent: Intent) -> None:
+        """See :meth:`espm.ports.Ledger.decline`."""
+        with self._writing() as connection:
+            nodes.lock(connection, intent.generation)
+            claims.renew(connection, self._claimant, intent)
+            certificates.decline(connection, intent.generation)
 
     def change(self, intent: Intent, classification: Classification, version: int) -> Node:
         """See :meth:`espm.ports.Ledger.change`."""
@@ -206,9 +233,7 @@ class SqlLedger(Reader, SqlReplays):
         with self._writing() as connection:
             node = nodes.lock(connection, intent.generation)
             claims.renew(connection, self._claimant, intent)
-            ordered = certificates.insert(connection, node, intent.kind, key_sha256, key_maker)
-            replays.tie(connection, intent, ordered)
-            return ordered
+            return _order(connection, node, intent, key_sha256, key_maker)
 
     def adopt(self, certificate: Certificate, issued: Issued) -> Certificate:
         """See :meth:`espm.ports.Ledger.adopt`."""
@@ -229,3 +254,11 @@ class SqlLedger(Reader, SqlReplays):
         """See :meth:`espm.ports.Ledger.ping`; commits a row, as a full disk fails only then."""
         with self._writing() as connection:
             connection.execute(pulse.update().values(beaten_at=now()))
+
+
+def _order(
+    connection: sa.Connection, node: Node, intent: Intent, key_sha256: str, maker: KeyMaker
+) -> Certificate:
+    ordered = certificates.insert(connection, node, intent.kind, key_sha256, maker)
+    replays.tie(connection, intent, ordered)
+    return ordered

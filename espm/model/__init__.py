@@ -40,6 +40,7 @@ from espm.model.life import (
     KeyMaker,
     Node,
     NodeState,
+    OrderedKey,
 )
 from espm.model.platform import Limits, Platform, PuppetAccess
 from espm.model.replay import Fate, Kept, Replay, ReplayKey
@@ -70,6 +71,7 @@ __all__ = [
     "Limits",
     "Node",
     "NodeState",
+    "OrderedKey",
     "Platform",
     "PuppetAccess",
     "PuppetClass",

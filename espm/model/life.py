@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,6 +77,16 @@ class KeyMaker(StrEnum):
 
     ESPM = "espm"
     NODE = "node"
+
+
+class OrderedKey(NamedTuple):
+    """The public key of a certificate that is to be ordered.
+
+    :ivar sha256: of the DER SubjectPublicKeyInfo, lower-case hex.
+    """
+
+    sha256: str
+    maker: KeyMaker
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         KeyMaker,
         Node,
         NodeState,
+        OrderedKey,
     )
 
 
@@ -38,10 +39,17 @@ class Ledger(Replays, Protocol):
     """
 
     def reserve(
-        self, certname: Certname, platform: str, classification: Classification, *, request_id: str
+        self,
+        certname: Certname,
+        platform: str,
+        classification: Classification,
+        *,
+        request_id: str,
+        key: OrderedKey | None = None,
     ) -> tuple[Node, Intent]:
         """Begin the life of a node: a row in state adding with a claimed ADD intent.
 
+        :param key: of the certificate that is ordered with it, noted as by :meth:`order`.
         :raises espm.errors.CertnameTaken: a live node of that name exists.
         :raises espm.errors.NodeBusy: the *same* platform's node of that name is being deleted.
         """
@@ -94,6 +102,15 @@ class Ledger(Replays, Protocol):
 
     def activate(self, intent: Intent) -> Node:
         """Move the node of a claimed ADD from adding to active and close the intent."""
+
+    def fulfil(self, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
+        """Do both at once: :meth:`record` what was ordered with a node, and :meth:`activate` it."""
+
+    def decline(self, intent: Intent) -> None:
+        """Make what is ordered under *intent* void: the CA did not take it.  Idempotent.
+
+        It is not among what is :meth:`watched`.
+        """
 
     def change(self, intent: Intent, classification: Classification, version: int) -> Node:
         """Give the node of a claimed CHANGE its classification and version; close the intent."""

@@ -17,7 +17,7 @@ from espm.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from espm.model import Intent
+    from espm.model import Intent, OrderedKey
     from espm.ports import Ledger
 
 WEB = Certname("web.example.com")
@@ -25,9 +25,11 @@ PLAIN = Classification()
 KEY = "a1" * 32
 
 
-def reserve(ledger: Ledger, name: str = WEB, platform: str = "cloud") -> tuple[Node, Intent]:
+def reserve(
+    ledger: Ledger, name: str = WEB, platform: str = "cloud", key: OrderedKey | None = None
+) -> tuple[Node, Intent]:
     """Begin the life of a node."""
-    return ledger.reserve(Certname(name), platform, PLAIN, request_id="r-1")
+    return ledger.reserve(Certname(name), platform, PLAIN, request_id="r-1", key=key)
 
 
 def active(ledger: Ledger, name: str = WEB, platform: str = "cloud") -> Node:

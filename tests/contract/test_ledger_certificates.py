@@ -19,6 +19,8 @@ from espm.model import (
     Certname,
     IntentKind,
     KeyMaker,
+    NodeState,
+    OrderedKey,
 )
 from tests.contract.lives import KEY, active, begin, issued, race, reserve
 
@@ -205,3 +207,53 @@ def test_an_order_has_a_successor_when_its_key_was_ordered_again(ledger: Ledger)
     assert not ledger.has_successor(Certname("another.example.com"), void)
     ledger.mark(valid, CertificateState.REVOKING)
     assert not ledger.has_successor(node.certname, void)
+
+
+def test_what_is_ordered_with_a_node_is_recorded_with_it(ledger: Ledger) -> None:
+    """Two transactions in all: nothing of it is in force by halves."""
+    node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.ESPM))
+    ordered = ledger.certificate(node)
+    assert ordered is not None
+    assert (ordered.state, ordered.key_sha256) == (CertificateState.ORDERED, KEY)
+
+    added, valid = ledger.fulfil(intent, issued())
+
+    assert (added.state, valid.state) == (NodeState.ACTIVE, CertificateState.VALID)
+    assert [valid] == list(ledger.certificates(added))
+    assert ledger.is_closed(intent)
+
+
+def test_what_another_key_got_leaves_the_node_as_it_was(ledger: Ledger) -> None:
+    """Neither half is done when the other can't be."""
+    node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.ESPM))
+
+    with pytest.raises(BackendRefused):
+        ledger.fulfil(intent, issued(key="b2" * 32))
+
+    assert ledger.node("cloud", node.certname).state is NodeState.ADDING
+    assert not ledger.is_closed(intent)
+
+
+def test_what_was_declined_is_void_and_nobody_looks_for_it(ledger: Ledger) -> None:
+    """The CA has said that it did not take it, so whatever is there is somebody else's."""
+    node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.NODE))
+
+    ledger.decline(intent)
+    ledger.decline(intent)
+
+    assert list(ledger.certificates(node)) == []
+    assert list(ledger.watched(3600)) == []
+    with pytest.raises(Conflict):
+        ledger.fulfil(intent, issued())
+
+
+def test_only_who_ordered_can_decline(ledger: Ledger) -> None:
+    """One whose claim was taken over does not void what came after it."""
+    node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.NODE))
+    ledger.leave(intent, "left")
+    ledger.claim_left(node)
+
+    with pytest.raises(NodeBusy):
+        ledger.decline(intent)
+
+    assert len(ledger.certificates(node)) == 1

@@ -1,4 +1,4 @@
-"""The CA's directory of signed certificates, as the place to heal from."""
+"""The CA's directory of signed certificates, to be read, and to heal from."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
+from espm import x509
 from espm.ca import http_api, signed
-from espm.model import HEALING, PuppetAccess
+from espm.errors import BackendRefused
+from espm.model import HEALING, Certname, PuppetAccess
+from espm.puppet_http import Reply
+from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+NAME = Certname("web1.example.com")
 ACCESS = PuppetAccess("https://localhost:1", "https://localhost:1", "", "", "")
 
 
@@ -29,3 +36,95 @@ def test_what_a_dead_healer_left_is_removed_and_nothing_else(tmp_path: Path) -> 
     http_api.connect({"signed_dir": str(tmp_path)}, ACCESS)
 
     assert sorted(tmp_path.iterdir()) == sorted([young, theirs])
+
+
+class Server:
+    """A CA server that answers for espm's own certificate, put back into its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.calls: list[str] = []
+
+    def call(self, method: str, path: str, **_: object) -> Reply:
+        """Answer with the file, as Puppet Server does."""
+        name = path.rsplit("/", 1)[-1]
+        self.calls.append(f"{method} {name}")
+        file = self.directory / f"{name}.pem"
+        if file.exists():
+            return Reply(200, file.read_bytes(), {})
+        return Reply(404, f"Could not find certificate {name}".encode(), {})
+
+
+def held(name: str) -> bytes:
+    """Return a certificate of *name*."""
+    ca = FakeCa()
+    ca.submit(Certname(name), x509.new_csr(Certname(name), x509.new_key()))
+    return ca.sign(Certname(name))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return the file of espm's own certificate."""
+    file = tmp_path / "own.pem"
+    file.write_bytes(held("espm.example.com"))
+    return file
+
+
+def reading(server: Server, directory: Path, own: Path) -> http_api.HttpApi:
+    """Return the CA on *server* with a directory, which may be another one."""
+    return http_api.HttpApi(
+        server,  # type: ignore[arg-type]
+        signed=signed.Signed(directory),
+        certificate=own,
+    )
+
+
+def test_certificates_are_read_where_the_ca_keeps_them(tmp_path: Path, own: Path) -> None:
+    """One call proves the directory; after that nobody is asked."""
+    server = Server(tmp_path)
+    ca = reading(server, tmp_path, own)
+    (tmp_path / f"{NAME}.pem").write_bytes(held(NAME))
+
+    assert ca.certificate(NAME) == (tmp_path / f"{NAME}.pem").read_bytes()
+    assert ca.certificate(Certname("web2.example.com")) is None
+    assert server.calls == [f"GET {HEALING}probe"]
+
+
+def test_another_directory_is_not_believed(tmp_path: Path, own: Path) -> None:
+    """What it lacks is asked for, and so is all that follows for a while."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "ours").mkdir()
+    server = Server(tmp_path / "theirs")
+    (tmp_path / "theirs" / f"{NAME}.pem").write_bytes(held(NAME))
+    ca = reading(server, tmp_path / "ours", own)
+
+    assert ca.certificate(NAME) is not None
+    assert ca.certificate(NAME) is not None
+    assert server.calls == [f"GET {HEALING}probe", f"GET {NAME}", f"GET {NAME}"]
+
+
+def test_what_cannot_be_read_is_asked_for(tmp_path: Path, own: Path) -> None:
+    """A file that is being written, or of another name, is the CA's to answer for."""
+    server = Server(tmp_path)
+    ca = reading(server, tmp_path, own)
+    ca.certificate(NAME)
+    (tmp_path / f"{NAME}.pem").write_bytes(b"-----BEGIN CERT")
+
+    with pytest.raises(BackendRefused):
+        ca.certificate(NAME)
+
+    assert server.calls[-1] == f"GET {NAME}"
+
+
+def test_a_directory_that_is_gone_tells_nothing(tmp_path: Path, own: Path) -> None:
+    """Its mount may be away; that frees no name."""
+    directory = tmp_path / "signed"
+    directory.mkdir()
+    server = Server(directory)
+    ca = reading(server, directory, own)
+    ca.certificate(NAME)
+    directory.rmdir()
+
+    ca.certificate(NAME)
+
+    assert server.calls[-1] == f"GET {NAME}"

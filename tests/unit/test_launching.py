@@ -1,0 +1,121 @@
+"""What a launch asks of the CA, in which order, and what it leaves when the CA says no."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from espm import certificates, nodes, x509
+from espm.errors import CertnameTaken, CsrPending
+from espm.model import Classification
+from tests.alone import CLOUD, NAME, espm_alone
+
+if TYPE_CHECKING:
+    from tests.api.platform import Espm
+
+espm = pytest.fixture(espm_alone)
+
+
+def launch(espm: Espm, **order: Any) -> nodes.Accepted:
+    """Add a node with a certificate."""
+    return nodes.add_node(
+        CLOUD,
+        NAME,
+        Classification(),
+        espm.ports,
+        order=certificates.Order(**order),
+        request_id="r",
+    )
+
+
+def asked(espm: Espm) -> list[str]:
+    """Return what the CA was asked so far."""
+    return [call[0] for call in espm.ca.calls]
+
+
+def test_the_ca_is_asked_no_more_than_it_has_to_be(espm: Espm) -> None:
+    """That the name is free is told by handing the CSR in."""
+    launch(espm)
+
+    assert asked(espm) == ["certificate", "check_rights", "bundle", "submit", "sign"]
+
+
+def test_a_node_is_classified_after_its_csr_was_taken_and_before_it_is_signed(espm: Espm) -> None:
+    """Nobody else's node gets its classification, and it never talks to Puppet without one."""
+    seen: list[list[str]] = []
+    classify = espm.ports.classifier.classify
+
+    class Watching:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(espm.ports.classifier, name)
+
+        def classify(self, node: Any) -> None:
+            seen.append(asked(espm))
+            classify(node)
+
+    nodes.add_node(
+        CLOUD,
+        NAME,
+        Classification(),
+        replace(espm.ports, classifier=Watching()),
+        order=certificates.Order(),
+        request_id="r",
+    )
+
+    assert [calls[-1] for calls in seen] == ["submit"]
+
+
+def test_a_csr_of_the_same_key_that_waited_is_nobodys_to_withdraw(espm: Espm) -> None:
+    """The agent handed it in itself; the refused order of its key does not count as ours."""
+    csr = x509.new_csr(NAME, x509.new_key())
+    espm.ca.submit(NAME, csr)
+
+    with pytest.raises(CsrPending, match="sign_pending"):
+        launch(espm, csr=csr)
+
+    assert espm.ca.requests == {NAME: csr}
+    assert list(espm.ledger.watched(3600)) == []
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_a_certificate_that_comes_in_between_is_left_alone(espm: Espm) -> None:
+    """Somebody signs the name between our look and our CSR: theirs, and nothing is withheld."""
+    theirs = x509.new_csr(NAME, x509.new_key())
+    withheld: list[str] = []
+    check_rights = espm.ca.check_rights
+
+    def sign_theirs(certname: Any) -> None:
+        check_rights(certname)
+        espm.ca.sign_instead(certname, theirs)
+
+    class Watching:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(espm.ports.classifier, name)
+
+        def withhold(self, node: Any) -> None:
+            withheld.append(node.certname)
+
+    espm.ca.check_rights = sign_theirs  # type: ignore[method-assign]
+    ports = replace(espm.ports, classifier=Watching())
+    with pytest.raises(CertnameTaken):
+        nodes.add_node(
+            CLOUD, NAME, Classification(), ports, order=certificates.Order(), request_id="r"
+        )
+
+    assert not x509.revoked(espm.ca.crl(), espm.ca.issued[NAME], espm.ca.bundle())
+    assert withheld == []
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_what_waits_is_replaced_when_the_platform_says_so(espm: Espm) -> None:
+    """The CSR that waited is gone, and the certificate is for the node's key."""
+    espm.ca.submit(NAME, x509.new_csr(NAME, x509.new_key()))
+
+    launched = launch(espm, replace_pending=True)
+
+    assert launched.delivery is not None
+    issued = launched.delivery.certificate.issued
+    assert issued is not None
+    assert issued.pem.encode() == espm.ca.issued[NAME]
