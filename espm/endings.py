@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from espm import intents, settling
+from espm.errors import EspmError, causes
 from espm.failfast import FailFast
 from espm.model import Certificate, Intent, IntentKind, Node, NodeState
 
@@ -40,10 +41,14 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one kind of intent is carried on."""
+    """How one kind of intent is carried on.
+
+    :ivar buries: whether the life of the node ends with it, so that the intent is closed thereby.
+    """
 
     prepare: Callable[[Node, Intent, Ports], Prepared]
     conclude: Callable[[Node, Intent, Ports], object]
+    buries: bool = False
 
 
 def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exception]:
@@ -59,12 +64,36 @@ def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exc
             ready.append(ENDINGS[intent.kind].prepare(node, intent, ports))
     wanted = [(node.certname, each) for node, _, standing in ready for each in standing]
     failures = settling.settle(wanted, ports)
+    over: list[tuple[Node, Intent]] = []
     for node, intent, standing in ready:
         with intents.leaving(intent, errors, ports):
             for failure in filter(None, (failures.get(each.ident) for each in standing)):
                 raise failure
             ENDINGS[intent.kind].conclude(node, intent, ports)
+            over += [(node, intent)] if ENDINGS[intent.kind].buries else []
+    _bury(over, errors, ports)
     return errors
+
+
+def _bury(over: Sequence[tuple[Node, Intent]], errors: list[Exception], ports: Ports) -> None:
+    """End the lives of nodes, all at once or else each that can be."""
+    if len(over) > 1:
+        try:
+            ports.ledger.bury(*(intent for _, intent in over))
+        except EspmError as error:
+            log.warning("%d nodes at once: %s", len(over), causes(error))
+        else:
+            _say_buried(over)
+            return
+    for node, intent in over:
+        with intents.leaving(intent, errors, ports):
+            ports.ledger.bury(intent)
+            _say_buried([(node, intent)])
+
+
+def _say_buried(over: Iterable[tuple[Node, Intent]]) -> None:
+    for node, intent in over:
+        log.info("%s %s generation %d", _BURIED[intent.kind], node.certname, node.generation)
 
 
 def withhold(node: Node, ports: Ports) -> bool:
@@ -81,9 +110,13 @@ def withhold(node: Node, ports: Ports) -> bool:
 
 def end(node: Node, intent: Intent, ports: Ports) -> None:
     """End the life of a node that has nothing valid any more: forget it, close the intent."""
-    ports.classifier.forget(node)
+    _forget(node, intent, ports)
     ports.ledger.bury(intent)
-    log.info("%s %s generation %d", _BURIED[intent.kind], node.certname, node.generation)
+    _say_buried([(node, intent)])
+
+
+def _forget(node: Node, _: Intent, ports: Ports) -> None:
+    ports.classifier.forget(node)
 
 
 _BURIED = {IntentKind.DELETE: "deleted", IntentKind.ADD: "took back"}
@@ -158,9 +191,9 @@ def _close(node: Node, intent: Intent, ports: Ports) -> None:
 
 
 ENDINGS = {
-    IntentKind.ADD: Ending(_prepare_add, end),
+    IntentKind.ADD: Ending(_prepare_add, _forget, buries=True),
     IntentKind.CHANGE: Ending(_prepare_change, _conclude_change),
     IntentKind.ISSUE: Ending(_prepare_issue, _close),
     IntentKind.REVOKE: Ending(_prepare_revoke, _close),
-    IntentKind.DELETE: Ending(_prepare_delete, end),
+    IntentKind.DELETE: Ending(_prepare_delete, _forget, buries=True),
 }

@@ -10,7 +10,7 @@ gathers what comes within a moment and settles it together::
                         └─────────────────────────────────────────┘
 
 Nothing is kept here that the ledger does not have: a request that waits looks into the ledger
-after each batch, and what was left comes back by its time, after a restart too.
+once its intent was worked on, and what was left comes back by its time, after a restart too.
 """
 
 from __future__ import annotations
@@ -50,30 +50,33 @@ class Revoker:
         self._ports = ports
         self._queue: deque[tuple[Node, Intent]] = deque()
         self._news = threading.Condition()
+        self._turns = threading.Condition()
         self._turn = 0
+        self._in_work: set[str] = set()
         self._ended = False
         self._watch = vigil.Vigil()
 
     def carry(self, node: Node, intent: Intent, _ports: Ports) -> None:
         """See :meth:`espm.ports.Carrier.carry`; returns at once."""
         with self._news:
+            self._in_work.add(intent.ident)
             self._queue.append((node, intent))
-            self._news.notify_all()
+            self._news.notify()
 
     def wait(self, intent: Intent, seconds: float, ports: Ports) -> bool:
         """See :meth:`espm.ports.Carrier.wait`; gives up early when espm ends."""
         deadline = time.monotonic() + seconds
         while True:
             turn = self._turn
-            if ports.ledger.is_closed(intent):
+            if intent.ident not in self._in_work and ports.ledger.is_closed(intent):
                 return True
             if not self._await_turn(turn, deadline - time.monotonic()):
                 return False
 
     def _await_turn(self, turn: int, seconds: float) -> bool:
         """Return whether a batch was done after *turn*, within *seconds*."""
-        with self._news:
-            self._news.wait_for(lambda: self._ended or self._turn > turn, max(0.0, seconds))
+        with self._turns:
+            self._turns.wait_for(lambda: self._ended or self._turn > turn, max(0.0, seconds))
             return self._turn > turn
 
     def run(self) -> None:
@@ -91,9 +94,10 @@ class Revoker:
 
     def end(self) -> None:
         """Begin nothing more, and let those who wait answer; a batch under way goes on."""
-        with self._news:
+        with self._news, self._turns:
             self._ended = True
-            self._news.notify_all()
+            self._news.notify()
+            self._turns.notify_all()
 
     def work(self) -> None:
         """Carry on one batch of what was handed over or is due, if there is any.
@@ -103,7 +107,10 @@ class Revoker:
         due = self._ports.ledger.claim_due(MOST)
         batch = [*due, *self._gather(MOST - len(due), patience=0.0 if due else PAUSE)]
         if batch:
-            self._finish(batch)
+            try:
+                self._finish(batch)
+            finally:
+                self._end_turn(batch)
         self._watch.look(self._ports)
 
     def _finish(self, batch: list[tuple[Node, Intent]]) -> None:
@@ -114,9 +121,13 @@ class Revoker:
         silence = next((error for error in errors if isinstance(error, BackendSilent)), None)
         if silence is not None:
             self._leave_the_rest(silence)
-        with self._news:
+
+    def _end_turn(self, batch: list[tuple[Node, Intent]]) -> None:
+        """Have those who wait look into the ledger."""
+        with self._turns:
+            self._in_work.difference_update(intent.ident for _, intent in batch)
             self._turn += 1
-            self._news.notify_all()
+            self._turns.notify_all()
 
     def _leave_the_rest(self, silence: BackendSilent) -> None:
         """Leave what was handed over to the ledger; each try would cost a call's whole time."""
@@ -125,6 +136,7 @@ class Revoker:
         for _, intent in rest:
             with intents.leaving(intent, [], self._ports):
                 raise silence
+        self._end_turn(rest)
 
     def _gather(self, most: int, patience: float) -> list[tuple[Node, Intent]]:
         """Return what was handed over, having waited for it, and a moment more for others."""

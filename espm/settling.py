@@ -22,7 +22,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from espm import x509
-from espm.errors import BackendError, BackendRefused, BackendSilent, CertnameTaken, causes
+from espm.errors import (
+    BackendError,
+    BackendRefused,
+    BackendSilent,
+    CertnameTaken,
+    EspmError,
+    causes,
+)
 from espm.model import Certificate, CertificateState, Certname, Issued, KeyMaker
 from espm.proving import Case, Failures, noting, prove
 
@@ -49,14 +56,15 @@ def settle(wanted: Iterable[Named], ports: Ports) -> Failures:
             cases += _look(certname, certificate, ports)
     # A certificate that was renewed is found from the row of either.
     cases = list({case.certificate.ident: case for case in cases}.values())
+    cases = _marked(cases, CertificateState.REVOKING, ports, failures)
     held = [case for case in cases if case.held]
     with noting(failures, [case.certificate for case in held]):
         if _revoke(held, ports, failures):
             cases = [replace(case, held=False) for case in cases]
     cases = [case for case in cases if case.certificate.ident not in failures]
-    for case in prove(cases, ports, failures):
-        with noting(failures, [case.certificate]):
-            _clean(case, ports)
+    proved = [case for case in prove(cases, ports, failures) if _freed(case, ports, failures)]
+    for case in _marked(proved, CertificateState.REVOKED, ports, failures):
+        log.info("revoked %s serial %x, seen in the CRL", case.certname, case.issued.serial)
     return failures
 
 
@@ -105,7 +113,6 @@ def _look(certname: Certname, certificate: Certificate, ports: Ports) -> list[Ca
     renewed = held is not None and held.serial != known.serial
     if renewed and ports.ledger.has_successor(certname, certificate):
         held, renewed = None, False
-    certificate = ports.ledger.mark(certificate, CertificateState.REVOKING)
     cases = [Case(certname, certificate, known, held=held is not None and not renewed)]
     if held is not None and renewed:
         cases.append(Case(certname, ports.ledger.adopt(certificate, held), held, held=True))
@@ -137,13 +144,33 @@ def _succeeds(order: Callable[[Sequence[Certname]], None], names: Sequence[Certn
     return True
 
 
-def _clean(case: Case, ports: Ports) -> None:
-    """Free the name of a certificate that was seen in the CRL."""
+def _freed(case: Case, ports: Ports, failures: Failures) -> bool:
+    """Free the name of a certificate that was seen in the CRL; return whether that was done."""
     # Looked at again, for what somebody signed by hand meanwhile is not ours to clean.
-    if case.held and _ours(case.certname, case.certificate, ports) == case.issued:
-        ports.ca.clean(case.certname)
-    ports.ledger.mark(case.certificate, CertificateState.REVOKED)
-    log.info("revoked %s serial %x, seen in the CRL", case.certname, case.issued.serial)
+    with noting(failures, [case.certificate]):
+        if case.held and _ours(case.certname, case.certificate, ports) == case.issued:
+            ports.ca.clean(case.certname)
+        return True
+    return False
+
+
+def _marked(
+    cases: Sequence[Case], state: CertificateState, ports: Ports, failures: Failures
+) -> list[Case]:
+    """Move certificates on to *state*, all at once or else each that can be; return those."""
+    if len(cases) > 1:
+        try:
+            moved = ports.ledger.mark_all([case.certificate for case in cases], state)
+        except EspmError as error:
+            log.warning("%d certificates at once: %s", len(cases), causes(error))
+        else:
+            pairs = zip(cases, moved, strict=True)
+            return [replace(case, certificate=certificate) for case, certificate in pairs]
+    found: list[Case] = []
+    for case in cases:
+        with noting(failures, [case.certificate]):
+            found.append(replace(case, certificate=ports.ledger.mark(case.certificate, state)))
+    return found
 
 
 def _found(

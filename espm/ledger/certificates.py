@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -165,15 +166,24 @@ def _move(
     values: dict[str, Any],
 ) -> Certificate:
     """Set *values* if the certificate is in one of *states*, and return it as it is then."""
-    this, moved = certificates.c.ident == certificate.ident, 0
+    this, moved = {"of": certificate.ident}, 0
     if states:
-        moving = certificates.update().where(this, among(certificates.c.state, states))
-        moved = connection.execute(moving.values(values)).rowcount
-    query = sa.select(certificates).where(this)
-    current = rows.certificate(connection.execute(query).mappings().one())
+        given = {f"new_{name}": value for name, value in values.items()}
+        moved = connection.execute(_moving(states, tuple(values)), this | given).rowcount
+    current = rows.certificate(connection.execute(_BY_IDENT, this).mappings().one())
     if moved:
         audit.note_certificate(connection, current)
     return current
+
+
+_THIS = certificates.c.ident == sa.bindparam("of")
+_BY_IDENT = sa.select(certificates).where(_THIS)
+
+
+@cache
+def _moving(states: tuple[CertificateState, ...], names: tuple[str, ...]) -> Any:
+    moving = certificates.update().where(_THIS, among(certificates.c.state, states))
+    return moving.values({name: sa.bindparam(f"new_{name}") for name in names})
 
 
 def _conflict(certificate: Certificate, state: CertificateState) -> Conflict:

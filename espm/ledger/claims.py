@@ -63,14 +63,36 @@ class Claimant:
         """Return the columns that make an intent ours from now on."""
         return {"owner": self.instance, "lease_until": now() + self.lease}
 
-    def holds(self, intent: Intent) -> sa.ColumnElement[bool]:
-        """Return the condition that the claim under which *intent* was handed out stands."""
-        return sa.and_(
-            intents.c.ident == intent.ident,
-            intents.c.owner == self.instance,
-            intents.c.attempts == intent.attempts,
-            still_open,
-        )
+    def held(self, intent: Intent) -> dict[str, Any]:
+        """Return what :data:`_HELD` needs to find the claim of *intent*."""
+        return {"of": intent.ident, "by": self.instance, "tries": intent.attempts}
+
+
+# Statements are made once, here and elsewhere: building one takes as long as running it.
+
+# The claim under which an intent was handed out stands.
+_HELD = sa.and_(
+    intents.c.ident == sa.bindparam("of"),
+    intents.c.owner == sa.bindparam("by"),
+    intents.c.attempts == sa.bindparam("tries"),
+    still_open,
+)
+_RENEW = intents.update().where(_HELD).values(lease_until=sa.bindparam("until"))
+_FINISH = intents.update().where(_HELD)
+_FINISH = _FINISH.values(closed_at=sa.bindparam("at"), outcome=sa.bindparam("end"), owner=None)
+_GIVEN_UP: dict[str, Any] = {
+    "owner": None,
+    "lease_until": sa.bindparam("due"),
+    "attempts": intents.c.attempts + 1,
+    "last_error": sa.bindparam("error"),
+}
+_LEAVE = intents.update().where(_HELD).values(_GIVEN_UP)
+_LEAVE_OTHERS = intents.update().where(intents.c.owner != sa.bindparam("by"), still_open)
+_LEAVE_OTHERS = _LEAVE_OTHERS.values(_GIVEN_UP)
+_SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
+_SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
+_INSERT = intents.insert().returning(intents)
+_CLOSED = sa.select(intents.c.closed_at).where(intents.c.ident == sa.bindparam("of"))
 
 
 class Parting(NamedTuple):
@@ -94,18 +116,18 @@ def insert(
     request_id: str,
 ) -> Intent:
     """Add a claimed intent and return it."""
-    added = intents.insert().values(
-        ident=uuid4().hex,
-        generation=node.generation,
-        kind=kind,
-        payload=rows.dump(dict(payload)),
-        attempts=0,
-        request_id=request_id,
-        created_at=now(),
+    values = {
+        "ident": uuid4().hex,
+        "generation": node.generation,
+        "kind": kind,
+        "payload": rows.dump(dict(payload)),
+        "attempts": 0,
+        "request_id": request_id,
+        "created_at": now(),
         **claimant.claim(),
-    )
+    }
     audit.note_opened(connection, node, kind, request_id)
-    return rows.intent(connection.execute(added.returning(intents)).mappings().one())
+    return rows.intent(connection.execute(_INSERT, values).mappings().one())
 
 
 def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None:
@@ -113,8 +135,8 @@ def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None
 
     :raises espm.errors.NodeBusy: the claim does not stand any more.
     """
-    renewal = intents.update().where(claimant.holds(intent)).values(claimant.claim())
-    if connection.execute(renewal).rowcount != 1:
+    until = {"until": now() + claimant.lease}
+    if connection.execute(_RENEW, claimant.held(intent) | until).rowcount != 1:
         raise _taken_over()
 
 
@@ -123,9 +145,8 @@ def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcom
 
     :raises espm.errors.NodeBusy: the claim does not stand any more.
     """
-    closing = intents.update().where(claimant.holds(intent))
-    closing = closing.values(closed_at=now(), outcome=outcome, owner=None)
-    if connection.execute(closing).rowcount != 1:
+    end = {"at": now(), "end": outcome}
+    if connection.execute(_FINISH, claimant.held(intent) | end).rowcount != 1:
         raise _taken_over()
     replays.settle(connection, intent, done=outcome == "done")
     audit.note_closed(connection, intent, outcome)
@@ -133,20 +154,18 @@ def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcom
 
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:
     """Return whether *intent* was closed, by whomever."""
-    query = sa.select(intents.c.closed_at).where(intents.c.ident == intent.ident)
-    return connection.execute(query).scalar_one() is not None
+    return connection.execute(_CLOSED, {"of": intent.ident}).scalar_one() is not None
 
 
 def supersede(connection: sa.Connection, generation: int) -> None:
     """Close every open intent of the node, for another takes their place."""
-    closing = intents.update().where(intents.c.generation == generation, still_open)
-    connection.execute(closing.values(closed_at=now(), outcome="superseded", owner=None))
+    connection.execute(_SUPERSEDE, {"of": generation, "at": now()})
 
 
 def leave(connection: sa.Connection, claimant: Claimant, parting: Parting) -> None:
     """Give up a claim; does nothing when it does not stand any more."""
-    leaving = intents.update().where(claimant.holds(parting.intent))
-    connection.execute(leaving.values(_given_up(rows.storable(parting.error), parting.due)))
+    parted = {"error": rows.storable(parting.error), "due": parting.due}
+    connection.execute(_LEAVE, claimant.held(parting.intent) | parted)
 
 
 def leave_others(connection: sa.Connection, claimant: Claimant) -> int:
@@ -154,8 +173,8 @@ def leave_others(connection: sa.Connection, claimant: Claimant) -> int:
 
     What had been left before is due now as well: whatever it waited for may have ended.
     """
-    leaving = intents.update().where(intents.c.owner != claimant.instance, still_open)
-    number = connection.execute(leaving.values(_given_up(_STOPPED, _LONG_AGO))).rowcount
+    parted = {"by": claimant.instance, "error": _STOPPED, "due": _LONG_AGO}
+    number = connection.execute(_LEAVE_OTHERS, parted).rowcount
     waiting = intents.update().where(intents.c.owner.is_(None), still_open)
     connection.execute(waiting.values(lease_until=_LONG_AGO))
     return number
@@ -211,15 +230,6 @@ def _claim(connection: sa.Connection, claimant: Claimant, row: sa.RowMapping) ->
         claim |= {"attempts": intents.c.attempts + 1, "last_error": _STOPPED}
     claiming = intents.update().where(intents.c.number == row[intents.c.number]).values(claim)
     return rows.intent(connection.execute(claiming.returning(intents)).mappings().one())
-
-
-def _given_up(error: str, due: datetime) -> dict[str, Any]:
-    return {
-        "owner": None,
-        "lease_until": due,
-        "attempts": intents.c.attempts + 1,
-        "last_error": error,
-    }
 
 
 def _taken_over() -> NodeBusy:

@@ -6,6 +6,7 @@ transactions never wait for each other; SQLite has one writer at a time anyhow.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -37,6 +38,21 @@ OWNED = sa.select(nodes).where(
 )
 
 
+_LOCK = sa.select(nodes).where(nodes.c.generation == sa.bindparam("of")).with_for_update()
+_INSERT = nodes.insert().returning(nodes)
+_OPEN = sa.select(intents.c.kind).where(intents.c.generation == sa.bindparam("of"), still_open)
+# A revocation under way is in no deletion's way: both do the same to the certificate, and each of
+# its steps may be repeated.
+_NOT_TO_DELETE = _OPEN.where(
+    intents.c.owner.is_not(None),
+    intents.c.lease_until > sa.bindparam("now"),
+    intents.c.kind != IntentKind.REVOKE,
+).limit(1)
+_NOT_TO = {
+    kind: _OPEN.where(intents.c.kind.in_(kinds)).limit(1) for kind, kinds in _EXCLUDED_BY.items()
+}
+
+
 def insert(
     connection: sa.Connection, certname: Certname, platform: str, classification: Classification
 ) -> Node:
@@ -47,17 +63,17 @@ def insert(
     """
     _check_free(connection, certname, platform)
     moment = now()
-    added = nodes.insert().values(
-        certname=certname,
-        platform=platform,
-        state=NodeState.ADDING,
-        version=1,
-        classification=rows.dump_classification(classification),
-        created_at=moment,
-        updated_at=moment,
-    )
+    values = {
+        "certname": certname,
+        "platform": platform,
+        "state": NodeState.ADDING,
+        "version": 1,
+        "classification": rows.dump_classification(classification),
+        "created_at": moment,
+        "updated_at": moment,
+    }
     try:
-        return rows.node(connection.execute(added.returning(nodes)).mappings().one())
+        return rows.node(connection.execute(_INSERT, values).mappings().one())
     except IntegrityError as exc:
         if not is_duplicate(exc):
             raise
@@ -136,8 +152,7 @@ def fetch(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Node]:
 
 def lock(connection: sa.Connection, generation: int) -> Node:
     """Return the node of *generation*, kept from others until the transaction ends."""
-    query = sa.select(nodes).where(nodes.c.generation == generation).with_for_update()
-    return rows.node(connection.execute(query).mappings().one())
+    return rows.node(connection.execute(_LOCK, {"of": generation}).mappings().one())
 
 
 def check_older(node: Node, version: int) -> None:
@@ -157,13 +172,22 @@ def move(
 
     :raises espm.errors.NodeBusy: it is not in state *was*.
     """
-    moving = nodes.update().where(nodes.c.generation == generation, among(nodes.c.state, [was]))
-    moving = moving.values(state=becomes, updated_at=now(), **values)
-    row = connection.execute(moving.returning(nodes)).mappings().first()
+    moving = _moving(was, becomes, tuple(values))
+    given = {f"new_{name}": value for name, value in values.items()}
+    row = connection.execute(moving, {"of": generation, "at": now(), **given}).mappings().first()
     if row is None:
         msg = f"the node is not in state {was} any more"
         raise NodeBusy(msg)
     return rows.node(row)
+
+
+@cache
+def _moving(was: NodeState, becomes: NodeState, names: tuple[str, ...]) -> Any:
+    moving = nodes.update().where(
+        nodes.c.generation == sa.bindparam("of"), among(nodes.c.state, [was])
+    )
+    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in names}
+    return moving.values(state=becomes, updated_at=sa.bindparam("at"), **values).returning(nodes)
 
 
 def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:
@@ -183,22 +207,20 @@ def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:
         msg = f"{node.certname} is {current.state}"
         raise NodeBusy(msg)
     else:
-        _refuse_if(connection, current, intents.c.kind.in_(_EXCLUDED_BY[kind]))
+        _refuse_if(connection, current, _NOT_TO[kind])
 
 
 def _admit_delete(connection: sa.Connection, node: Node) -> None:
-    # A revocation under way is in nobody's way: both do the same to the certificate, and each
-    # of its steps may be repeated.
-    revoking = intents.c.kind == IntentKind.REVOKE
-    _refuse_if(connection, node, sa.and_(claims.claimed(), sa.not_(revoking)))
+    _refuse_if(connection, node, _NOT_TO_DELETE, now=now())
     claims.supersede(connection, node.generation)
     if node.state is not NodeState.DELETING:
         move(connection, node.generation, node.state, NodeState.DELETING)
 
 
-def _refuse_if(connection: sa.Connection, node: Node, blocks: sa.ColumnElement[bool]) -> None:
-    query = sa.select(intents.c.kind).where(intents.c.generation == node.generation, still_open)
-    kind = connection.execute(query.where(blocks).limit(1)).scalar()
+def _refuse_if(
+    connection: sa.Connection, node: Node, blocking: sa.Select[Any], **given: Any
+) -> None:
+    kind = connection.execute(blocking, {"of": node.generation, **given}).scalar()
     if kind is not None:
         msg = f"another operation on {node.certname} is under way: {kind}"
         raise NodeBusy(msg)

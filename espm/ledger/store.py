@@ -179,16 +179,20 @@ class SqlLedger(Reader, SqlReplays):
             if not claims.is_closed(connection, intent):
                 claims.finish(connection, self._claimant, intent, "done")
 
-    def bury(self, intent: Intent) -> None:
+    def bury(self, *intents: Intent) -> None:
         """See :meth:`espm.ports.Ledger.bury`."""
-        undone = intent.kind is IntentKind.ADD
-        end = NodeState.UNDONE if undone else NodeState.DELETED
         with self._writing() as connection:
-            nodes.lock(connection, intent.generation)
-            if not claims.is_closed(connection, intent):
-                outcome = "undone" if undone else "done"
-                claims.finish(connection, self._claimant, intent, outcome)
-                nodes.move(connection, intent.generation, NodeState.DELETING, end)
+            # In one order, whoever does it, so that two never wait for each other.
+            for intent in sorted(intents, key=lambda intent: intent.generation):
+                self._bury(connection, intent)
+
+    def _bury(self, connection: sa.Connection, intent: Intent) -> None:
+        undone = intent.kind is IntentKind.ADD
+        nodes.lock(connection, intent.generation)
+        if not claims.is_closed(connection, intent):
+            end = NodeState.UNDONE if undone else NodeState.DELETED
+            claims.finish(connection, self._claimant, intent, "undone" if undone else "done")
+            nodes.move(connection, intent.generation, NodeState.DELETING, end)
 
     def leave(self, intent: Intent, error: str, *, delay: float = 0.0) -> None:
         """See :meth:`espm.ports.Ledger.leave`; fine when the claim does not stand any more.
@@ -249,6 +253,13 @@ class SqlLedger(Reader, SqlReplays):
         """See :meth:`espm.ports.Ledger.mark`."""
         with self._writing() as connection:
             return certificates.mark(connection, certificate, state)
+
+    def mark_all(
+        self, many: Sequence[Certificate], state: CertificateState
+    ) -> Sequence[Certificate]:
+        """See :meth:`espm.ports.Ledger.mark_all`."""
+        with self._writing() as connection:
+            return [certificates.mark(connection, each, state) for each in many]
 
     def ping(self) -> None:
         """See :meth:`espm.ports.Ledger.ping`; commits a row, as a full disk fails only then."""

@@ -118,8 +118,8 @@ class Ledger(Replays, Protocol):
     def close(self, intent: Intent) -> None:
         """Close a claimed intent whose last outside effect is done (or undone).  Idempotent."""
 
-    def bury(self, intent: Intent) -> None:
-        """End the life of a node in deleting and close the intent.
+    def bury(self, *intents: Intent) -> None:
+        """End the lives of nodes in deleting and close the intents, all or none.
 
         The node becomes deleted; under an ADD intent, undone.  Idempotent.
         """
@@ -177,6 +177,11 @@ class Ledger(Replays, Protocol):
 
     def mark(self, certificate: Certificate, state: CertificateState) -> Certificate:
         """Move a certificate on to *state*.  Idempotent; never backwards."""
+
+    def mark_all(
+        self, many: Sequence[Certificate], state: CertificateState
+    ) -> Sequence[Certificate]:
+        """:meth:`mark` all of them, or none; return them in their order."""
 
     def certificate(self, node: Node) -> Certificate | None:
         """Return the node's latest certificate that is not void, if any."""
