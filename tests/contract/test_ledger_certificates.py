@@ -25,6 +25,7 @@ from espm.model import (
 from tests.contract.lives import KEY, active, begin, issued, race, reserve
 
 if TYPE_CHECKING:
+    from espm.model import Certificate
     from espm.ports import Ledger
 
 
@@ -257,3 +258,44 @@ def test_only_who_ordered_can_decline(ledger: Ledger) -> None:
         ledger.decline(intent)
 
     assert len(ledger.certificates(node)) == 1
+
+
+def test_many_are_marked_together_or_none(ledger: Ledger) -> None:
+    """One that can't be marked keeps the others as they were."""
+    valid = []
+    for number in range(3):
+        node, intent = reserve(ledger, f"web{number}.example.com")
+        ordered = ledger.order(intent, KEY, KeyMaker.ESPM)
+        valid.append(ledger.record(ordered, issued(serial=number + 1)))
+
+    moved = ledger.mark_all(valid, CertificateState.REVOKING)
+    assert [(each.ident, each.state) for each in moved] == [
+        (each.ident, CertificateState.REVOKING) for each in valid
+    ]
+
+    with pytest.raises(Conflict):
+        ledger.mark_all([*moved[1:], unsigned(ledger)], CertificateState.REVOKED)
+    assert [each.state for each in ledger.certificates(node)] == [CertificateState.REVOKING]
+
+
+def unsigned(ledger: Ledger) -> Certificate:
+    """Return a certificate that was never signed."""
+    ordered = ledger.order(reserve(ledger, "void.example.com")[1], KEY, KeyMaker.ESPM)
+    return ledger.mark(ordered, CertificateState.VOID)
+
+
+def test_lives_that_end_together_end_all_or_none(ledger: Ledger) -> None:
+    """One that was taken over keeps the others from ending; by itself each can end then."""
+    intents = [
+        begin(ledger, active(ledger, f"web{number}.example.com"), IntentKind.DELETE)
+        for number in range(3)
+    ]
+    ledger.leave(intents[1], "left")
+
+    with pytest.raises(NodeBusy):
+        ledger.bury(*intents)
+    assert [ledger.is_closed(intent) for intent in intents] == [False] * 3
+
+    ledger.bury(intents[0], intents[2])
+    assert [ledger.is_closed(intent) for intent in intents] == [True, False, True]
+    assert [node.certname for node in ledger.nodes()] == ["web1.example.com"]

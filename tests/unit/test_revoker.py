@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from espm import nodes, x509
 from espm.certificates import Order, revoke
-from espm.errors import BackendSilent, BackendUnavailable
+from espm.errors import BackendSilent, BackendUnavailable, Conflict
+from espm.ledger import SqlLedger
 from espm.model import Certname, Classification, IntentKind, Job, JobState
 from espm.revoker import Revoker
 from tests.api.platform import PLATFORMS, Door, Espm, running
@@ -19,6 +20,8 @@ from tests.api.platform import PLATFORMS, Door, Espm, running
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from espm.model import Intent
 
 CLOUD = PLATFORMS[0]
 NAMES = [Certname(f"n{number}.example.com") for number in range(4)]
@@ -191,6 +194,59 @@ def test_all_at_once_failing_is_tried_one_by_one(espm: Espm, revoker: Revoker) -
     revoker.work()
 
     assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
+
+
+@pytest.mark.parametrize("method", ["mark_all", "bury"])
+def test_what_the_ledger_does_not_do_at_once_is_done_one_by_one(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A row that is in the way of a batch stops no other."""
+    add(espm, *NAMES)
+    jobs = [delete(espm, name) for name in NAMES]
+    real = getattr(SqlLedger, method)
+
+    def one_at_most(ledger: SqlLedger, *rows: Any) -> Any:
+        if method == "mark_all" or len(rows) > 1:
+            msg = "in the way"
+            raise Conflict(msg)
+        return real(ledger, *rows)
+
+    monkeypatch.setattr(SqlLedger, method, one_at_most)
+    revoker.work()
+
+    assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_who_waits_looks_into_the_ledger_once(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before its intent was worked on, and not after the batches of others."""
+    add(espm, *NAMES[:2])
+    first, second = (delete(espm, name) for name in NAMES[:2])
+    assert first is not None
+    assert second is not None
+    looks: list[str] = []
+    real = SqlLedger.is_closed
+
+    def looked(ledger: SqlLedger, intent: Intent) -> bool:
+        looks.append(intent.ident)
+        return real(ledger, intent)
+
+    monkeypatch.setattr(SqlLedger, "is_closed", looked)
+    monkeypatch.setattr("espm.revoker.MOST", 1)
+    waiting = [
+        threading.Thread(target=revoker.wait, args=(each.intent, 30, espm.ports))
+        for each in (first, second)
+    ]
+    for thread in waiting:
+        thread.start()
+    revoker.work()
+    waiting[0].join(30)
+    revoker.work()
+    waiting[1].join(30)
+
+    assert looks == [first.intent.ident, second.intent.ident]
 
 
 def test_a_silent_ca_is_asked_once_for_all(espm: Espm, revoker: Revoker) -> None:
