@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm import ledger as ledgers
+
+# Loaded while we are still who we are: espm's user may not be able to read Python's own files.
+from espm.ledger import scripts  # noqa: F401
 from espm_setup import as_owner, files
 from espm_setup.errors import SetupError
 
