@@ -52,7 +52,8 @@ def test_the_points_are_those_of_the_ports(tmp_path: Path, nursery: Nursery) -> 
     reading |= {"backlog", "is_closed", "job", "open_intent", "replay", "can_clean", "can_heal"}
     reading |= {"certificate_count", "platforms_of", "orphans", "has_successor"}
     # What comes only when something fails, or when many certificates are revoked at once.
-    reading |= {"condemn", "leave", "claim_left", "adopt", "clean_all", "heal"}
+    reading |= {"condemn", "leave", "claim_left", "adopt", "decline"}
+    reading |= {"mark_all", "clean_all", "heal"}
     with fake_world(tmp_path, nursery) as (world, _):
         passed = {
             torment.kill.split()[0] for name in SCENARIOS for torment in plan(world, name, ways=0)
