@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from espm import x509
-from espm.ca import puppet_cert
+from espm.ca import http_api, puppet_cert, puppetserver_ca
 from espm.ca.after import After
 from espm.ca.puppet_cert import NativeCert, PuppetCert
 from espm.ca.together import MOST, Together
@@ -30,7 +30,7 @@ from espm.errors import (
 from espm.failfast import FailFast
 from espm.model import Certname, PuppetAccess
 from espm.model.output import Output
-from espm.ports import Generating
+from espm.ports import ForOldAgents, Generating
 from tests.fakes import FakeCa
 from tests.tools_tree import host_options
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 WEB = Certname("web1.example.com")
 NOBODY = PuppetAccess("", "", "", "", "")
+TODAY = PuppetAccess("https://p.example.com:8140", "https://p.example.com:8140", "", "", "")
 
 NOTHING = Output(66, b"", b"espm_tools: there is no such file at the CA\n")
 
@@ -262,6 +263,17 @@ def test_only_a_ca_that_is_told_keys_generates() -> None:
     assert isinstance(FailFast(native), Generating)
     assert not isinstance(PuppetCert(host, 60), Generating)
     assert not isinstance(FailFast(FakeCa()), Generating)
+
+
+def test_only_this_ca_has_agents_that_sign_with_md5() -> None:
+    """Those of today's CAs do not, whichever way they are reached."""
+    ca = PuppetCert(Scripted(), 60)
+
+    assert isinstance(ca, ForOldAgents)
+    assert isinstance(FailFast(ca), ForOldAgents)
+    assert not isinstance(http_api.connect({}, TODAY), ForOldAgents)
+    options = {"program": "/none", "config": "", "command_timeout": 60.0}
+    assert not isinstance(puppetserver_ca.connect(options, TODAY), ForOldAgents)
 
 
 def test_generate_needs_keys_that_it_knows(tmp_path: Path) -> None:
