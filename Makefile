@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
 
 # What needs no quiet and no server but espm's own can run side by side, the fast of it in seconds.
-BESIDE := not live and not postgresql and not timing and not (slow and torture)
+BESIDE := not live and not postgresql and not timing
 FAST := $(BESIDE) and not slow
 PARALLEL := -q -n auto --dist worksteal
 

@@ -79,6 +79,7 @@ def fuzz(site: Site) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.torture
 @pytest.mark.timeout(7200 if FULL else 900)
 def test_the_contract_has_every_answer(world: tuple[Site, FakePuppet]) -> None:

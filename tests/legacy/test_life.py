@@ -85,6 +85,7 @@ def _each(work: Any, client: Client, names: list[str]) -> list[int]:
         return list(pool.map(lambda name: work(client, name), names))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("versions", VERSIONS, ids="-".join)
 def test_platforms_see_no_difference(versions: tuple[str, str], tmp_path: Path) -> None:
     """Each request of a node's life has the status and the problem that it has with today's Puppet,

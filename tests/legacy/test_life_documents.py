@@ -50,6 +50,8 @@ def enc(site: Site, name: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.timing
 def test_a_node_lives_with_a_document_and_a_certificate_of_puppet_cert(
     site: Site, old: OldCa
 ) -> None:
@@ -79,6 +81,7 @@ def test_a_node_lives_with_a_document_and_a_certificate_of_puppet_cert(
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_platforms_see_no_difference(site: Site, old: OldCa, tmp_path: Path) -> None:
     """Each request of a node's life has the status and the problem that it has with today's CA."""
     with site.serving():

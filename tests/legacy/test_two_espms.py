@@ -69,6 +69,7 @@ def test_two_processes_lose_nothing(old: OldCa) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_without_the_lock_they_lose_revocations(old: OldCa) -> None:
     """So that the test above can fail: nothing but the helper's lock stands between them."""
     text = old.helper.read_text()

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from tests.torture.nursery import Nursery
 
-pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(3600)]
+pytestmark = [
+    *(pytest.mark.slow, pytest.mark.timing, pytest.mark.torture),
+    pytest.mark.timeout(3600),
+]
 
 
 @contextmanager

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from tests.torture.nursery import Nursery
     from tests.torture.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(3600)]
+pytestmark = [
+    *(pytest.mark.slow, pytest.mark.timing, pytest.mark.torture),
+    pytest.mark.timeout(3600),
+]
 
 #: Seconds within which espm looks again for what a CA did late, and puts it right.
 LATE = 30

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from tests.torture.nursery import Nursery
 
-pytestmark = [pytest.mark.slow, pytest.mark.torture, pytest.mark.timeout(3600)]
+pytestmark = [
+    *(pytest.mark.slow, pytest.mark.timing, pytest.mark.torture),
+    pytest.mark.timeout(3600),
+]
 
 #: How many ends a bounded run takes of each scenario, and how many deeds are done at once.
 SAMPLE, SIDE_BY_SIDE = 6, 2
