@@ -12,17 +12,13 @@
     audit          who did what: rows that are only ever added, each with a hash over the last
     audit_head     one row: number and hash of the last
 
-Whatever two espm could do at once is decided here, by unique indexes over the rows that count:
-one live node for a certname, one open intent of a kind and one usable certificate for a node, one
-request for an Idempotency-Key.
-Every query of :mod:`espm.ledger.store` has its index.  Conditions of partial indexes are written
-with literals, for neither database can match an index's condition with a bound parameter.
+Whatever two espm could do at once is decided by unique indexes, in :mod:`espm.ledger.indexes`.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -84,10 +80,6 @@ def _one_of(column: str, values: Iterable[str]) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({allowed})", name=column)
 
 
-def _index(name: str, *columns: Any, where: Any, unique: bool = False) -> sa.Index:
-    return sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
-
-
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -114,9 +106,6 @@ nodes = sa.Table(
 )
 live = among(nodes.c.state, LIVE)
 ended = among(nodes.c.state, ENDED)
-_index("uq_nodes_live", nodes.c.certname, where=live, unique=True)
-_index("ix_nodes_live", nodes.c.platform, nodes.c.certname, where=live)
-_index("ix_nodes_ended", nodes.c.platform, nodes.c.certname, nodes.c.generation, where=ended)
 
 certificates = sa.Table(
     "certificates",
@@ -148,11 +137,6 @@ certificates = sa.Table(
 )
 standing = among(certificates.c.state, STANDING)
 usable = among(certificates.c.state, USABLE)
-_index("uq_certificates_usable", certificates.c.generation, where=usable, unique=True)
-_index("ix_certificates_key", certificates.c.key_sha256, where=usable)
-_index("ix_certificates_standing", certificates.c.generation, where=standing)
-_index("ix_certificates_ended", certificates.c.ended_at, where=certificates.c.ended_at.is_not(None))
-sa.Index("ix_certificates_generation", certificates.c.generation, certificates.c.ident)
 
 intents = sa.Table(
     "intents",
@@ -176,8 +160,6 @@ intents = sa.Table(
     sqlite_autoincrement=True,
 )
 still_open = intents.c.closed_at.is_(None)
-_index("uq_intents_open", intents.c.generation, intents.c.kind, where=still_open, unique=True)
-_index("ix_intents_lease", intents.c.lease_until, where=still_open)
 
 replays = sa.Table(
     "replays",
@@ -197,9 +179,6 @@ replays = sa.Table(
     # A number that is used again could pass for the row that had it before.
     sqlite_autoincrement=True,
 )
-sa.Index("uq_replays_key", replays.c.platform, replays.c.path, replays.c.key, unique=True)
-sa.Index("uq_replays_intent", replays.c.intent, unique=True)
-sa.Index("ix_replays_created", replays.c.created_at)
 
 pulse = sa.Table(
     "pulse",

@@ -20,7 +20,8 @@ from espm.errors import (
     MigrationNeeded,
 )
 from espm.ledger import backup, current, lock, open_ledger, scripts, upgrade
-from espm.ledger.schema import REVISION, metadata
+from espm.ledger.indexes import metadata
+from espm.ledger.schema import REVISION
 from tests.contract.lives import WEB, active
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ _SAY = """
 import sys
 from espm import daemon, ledger
 with ledger.open_ledger(sys.argv[1]): pass
-print(*sorted({"alembic", "mako", "psycopg"}.intersection(sys.modules)))
+print(*sorted({"alembic", "mako", "psycopg", "sqlalchemy.dialects.postgresql"} & {*sys.modules}))
 """
 
 
 def test_a_start_loads_no_migrations_and_no_other_database(tmp_path: Path) -> None:
-    """The daemon opens an SQLite ledger that is up to date without Alembic and without psycopg."""
+    """An SQLite ledger that is up to date is opened without Alembic and without PostgreSQL."""
     new_ledger.write(tmp_path / "ledger.db")
     argv = [sys.executable, "-c", _SAY, f"sqlite:///{tmp_path}/ledger.db"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from espm.ledger.schema import metadata
+from espm.ledger.indexes import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
