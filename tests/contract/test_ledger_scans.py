@@ -74,6 +74,7 @@ def _live(ledger: Any) -> None:
     _revoke(ledger, node, valid)
     _end(ledger, node, valid)
     _take_back(ledger)
+    _at_once(ledger)
 
 
 def _change(ledger: Any, node: Node) -> None:
@@ -127,6 +128,18 @@ def _take_back(ledger: Any) -> None:
     [mine] = [each for _, each in ledger.claim_due(1000) if each.ident == intent.ident]
     ledger.condemn(mine)
     ledger.bury(mine)
+
+
+def _at_once(ledger: Any) -> None:
+    _, intent = reserve(ledger, "third.example.com")
+    ledger.order(intent, KEY, KeyMaker.NODE)
+    node, certificate = ledger.fulfil(intent, replace(issued(), serial=9))
+    for state in (CertificateState.REVOKING, CertificateState.REVOKED):
+        ledger.mark_all([certificate], state)
+    second = begin(ledger, node, IntentKind.ISSUE)
+    ledger.order(second, KEY, KeyMaker.NODE)
+    ledger.decline(second)
+    ledger.close(second)
 
 
 def _plans(connection: sa.Connection, statement: str, parameters: Any) -> Iterator[str]:
