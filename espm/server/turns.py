@@ -9,6 +9,7 @@ them may be a platform that was never here.
 from __future__ import annotations
 
 import queue
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,20 @@ class Line:
         return conn
 
 
+class LastFirst(threading.Condition):
+    """Wakes who began to wait last, where the standard library's wakes who began first.
+
+    Then a few threads do the work of few clients, and the others never come to need the memory
+    that each has for a request: a tenth of a megabyte.
+    """
+
+    def notify(self, n: int = 1) -> None:
+        """Wake *n* of those who wait."""
+        waiting: deque[object] = vars(self)["_waiters"]
+        waiting.rotate(n)
+        super().notify(n)
+
+
 class Turns(queue.Queue[Any]):
     """A queue of connections for threads, in fair order.
 
@@ -65,6 +80,7 @@ class Turns(queue.Queue[Any]):
 
     def __init__(self, end: object, platforms: int) -> None:
         super().__init__()
+        self.not_empty = LastFirst(self.mutex)
         self._end = end
         self._most = platforms
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from espm.server.turns import Turns
+from tests.api.wire import wait_until
 
 END = object()
 
@@ -105,3 +106,27 @@ def test_every_thread_ends_behind_the_last_connection() -> None:
 
     assert {conn.peer for conn in got} == {"a", "b"}
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_the_thread_that_was_busy_last_is_the_next() -> None:
+    """Of the threads that wait, the one that began to wait last gets what comes."""
+    line = turns()
+    got: list[str] = []
+
+    def wait(name: str) -> None:
+        line.get()
+        got.append(name)
+
+    def all_wait() -> bool:
+        return len(line.not_empty._waiters) == len(threads)
+
+    threads: list[threading.Thread] = []
+    for name in ("first", "second", "last"):
+        threads.append(threading.Thread(target=wait, args=(name,)))
+        threads[-1].start()
+        assert wait_until(all_wait)
+    for thread in reversed(threads):
+        line.put(Conn("a"))
+        thread.join(10)
+
+    assert got == ["last", "second", "first"]
