@@ -6,6 +6,7 @@ over, and waits for a while if it wants to know.  What needs no CA is done on th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from espm import endings
@@ -45,6 +46,7 @@ def take_back(node: Node, intent: Intent, ports: Ports) -> None:
     if intent.kind is IntentKind.ADD:
         # Condemned and withheld at once, however long the CA may take.
         node, intent, _ = endings.ENDINGS[intent.kind].prepare(node, intent, ports)
+        intent = replace(intent, withheld=True)
     ports.carrier.carry(node, intent, ports)
     ports.carrier.wait(intent, PATIENCE, ports)
 

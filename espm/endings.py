@@ -43,12 +43,11 @@ class Prepared(NamedTuple):
 class Ending:
     """How one kind of intent is carried on.
 
-    :ivar buries: whether the life of the node ends with it, so that the intent is closed thereby.
+    :ivar conclude: None where the life of the node ends with it.
     """
 
     prepare: Callable[[Node, Intent, Ports], Prepared]
-    conclude: Callable[[Node, Intent, Ports], object]
-    buries: bool = False
+    conclude: Callable[[Node, Intent, Ports], object] | None = None
 
 
 def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exception]:
@@ -61,7 +60,7 @@ def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exc
     ready: list[Prepared] = []
     for node, intent in claimed:
         with intents.leaving(intent, errors, ports):
-            ready.append(ENDINGS[intent.kind].prepare(node, intent, ports))
+            ready.append(_prepared(node, intent, ports))
     wanted = [(node.certname, each) for node, _, standing in ready for each in standing]
     failures = settling.settle(wanted, ports)
     over: list[tuple[Node, Intent]] = []
@@ -69,62 +68,64 @@ def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exc
         with intents.leaving(intent, errors, ports):
             for failure in filter(None, (failures.get(each.ident) for each in standing)):
                 raise failure
-            ENDINGS[intent.kind].conclude(node, intent, ports)
-            over += [(node, intent)] if ENDINGS[intent.kind].buries else []
-    _bury(over, errors, ports)
+            conclude = ENDINGS[intent.kind].conclude
+            if conclude is None:
+                over.append((node, intent))
+            else:
+                conclude(node, intent, ports)
+    _end_all(over, errors, ports)
     return errors
 
 
-def _bury(over: Sequence[tuple[Node, Intent]], errors: list[Exception], ports: Ports) -> None:
+def _prepared(node: Node, intent: Intent, ports: Ports) -> Prepared:
+    if intent.withheld:
+        return Prepared(node, intent, ports.ledger.certificates(node))
+    return ENDINGS[intent.kind].prepare(node, intent, ports)
+
+
+def _end_all(over: Sequence[tuple[Node, Intent]], errors: list[Exception], ports: Ports) -> None:
     """End the lives of nodes, all at once or else each that can be."""
     if len(over) > 1:
         try:
-            ports.ledger.bury(*(intent for _, intent in over))
+            _end(over, ports)
         except EspmError as error:
             log.warning("%d nodes at once: %s", len(over), causes(error))
         else:
-            _say_buried(over)
             return
     for node, intent in over:
         with intents.leaving(intent, errors, ports):
-            ports.ledger.bury(intent)
-            _say_buried([(node, intent)])
-
-
-def _say_buried(over: Iterable[tuple[Node, Intent]]) -> None:
-    for node, intent in over:
-        log.info("%s %s generation %d", _BURIED[intent.kind], node.certname, node.generation)
-
-
-def withhold(node: Node, ports: Ports) -> bool:
-    """Withhold the catalogs of a node that is to go; return whether it has certificates to settle.
-
-    Without a certificate nobody can ask for its catalog, so there is nothing to withhold; and a
-    name that turned out to be somebody else's is not withheld from them.
-    """
-    if not ports.ledger.certificates(node):
-        return False
-    ports.classifier.withhold(node)
-    return True
+            end(node, intent, ports)
 
 
 def end(node: Node, intent: Intent, ports: Ports) -> None:
     """End the life of a node that has nothing valid any more: forget it, close the intent."""
-    _forget(node, intent, ports)
-    ports.ledger.bury(intent)
-    _say_buried([(node, intent)])
+    _end([(node, intent)], ports)
 
 
-def _forget(node: Node, _: Intent, ports: Ports) -> None:
-    ports.classifier.forget(node)
+def _end(over: Sequence[tuple[Node, Intent]], ports: Ports) -> None:
+    ports.classifier.forget(*(node for node, _ in over))
+    ports.ledger.bury(*(intent for _, intent in over))
+    for node, intent in over:
+        log.info("%s %s generation %d", _BURIED[intent.kind], node.certname, node.generation)
 
 
 _BURIED = {IntentKind.DELETE: "deleted", IntentKind.ADD: "took back"}
 
 
+def withhold(node: Node, ports: Ports) -> Sequence[Certificate]:
+    """Withhold the catalogs of a node that is to go; return the certificates to be settled.
+
+    Without a certificate nobody can ask for its catalog, so there is nothing to withhold; and a
+    name that turned out to be somebody else's is not withheld from them.
+    """
+    standing = ports.ledger.certificates(node)
+    if standing:
+        ports.classifier.withhold(node)
+    return standing
+
+
 def _prepare_delete(node: Node, intent: Intent, ports: Ports) -> Prepared:
-    withhold(node, ports)
-    return Prepared(node, intent, ports.ledger.certificates(node))
+    return Prepared(node, intent, withhold(node, ports))
 
 
 def _prepare_add(node: Node, intent: Intent, ports: Ports) -> Prepared:
@@ -191,9 +192,9 @@ def _close(node: Node, intent: Intent, ports: Ports) -> None:
 
 
 ENDINGS = {
-    IntentKind.ADD: Ending(_prepare_add, _forget, buries=True),
+    IntentKind.ADD: Ending(_prepare_add),
     IntentKind.CHANGE: Ending(_prepare_change, _conclude_change),
     IntentKind.ISSUE: Ending(_prepare_issue, _close),
     IntentKind.REVOKE: Ending(_prepare_revoke, _close),
-    IntentKind.DELETE: Ending(_prepare_delete, _forget, buries=True),
+    IntentKind.DELETE: Ending(_prepare_delete),
 }

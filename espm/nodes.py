@@ -223,7 +223,7 @@ def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -
         if not endings.withhold(node, ports):
             endings.end(node, intent, ports)
             return None
-    ports.carrier.carry(node, intent, ports)
+    ports.carrier.carry(node, replace(intent, withheld=True), ports)
     return intent
 
 

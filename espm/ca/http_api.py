@@ -99,6 +99,7 @@ class HttpApi(AgentHttp):
         self._may_sign = False
         self._tried = self._failed = float("-inf")
         self._trying = threading.Lock()
+        self._version: tuple[float, tuple[int, ...]] = (float("-inf"), ())
         if signed is not None:
             signed.sweep()
 
@@ -155,10 +156,18 @@ class HttpApi(AgentHttp):
 
     def can_clean(self) -> bool:
         """Return whether ``clean`` is there, allowed, and its losses can be healed."""
-        if not (self._full and self._signed):
+        if not (self._full and self._signed and self.can_heal()):
             return False
-        version = _numbers(self.version())
-        return version >= _CLEAN_SINCE.get(version[0], (7,)) and self.can_heal()
+        version = self._known_version()
+        return version >= _CLEAN_SINCE.get(version[0], (7,))
+
+    def _known_version(self) -> tuple[int, ...]:
+        """Return the version as it was when the directory was tried."""
+        tried, version = self._version
+        if tried != self._tried:
+            version = _numbers(self.version())
+            self._version = (self._tried, version)
+        return version
 
     def clean_all(self, certnames: Sequence[Certname]) -> None:
         """Revoke and remove the certificates of *certnames*, all at once."""

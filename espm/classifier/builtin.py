@@ -162,11 +162,12 @@ class BuiltinClassifier:
             self._recent.drop(node)
             self._documents.publish(node.certname, _stamp(node, State.WITHHELD), TOMBSTONE)
 
-    def forget(self, node: Node) -> None:
-        """Remove the node's document, unless it is a later generation's."""
+    def forget(self, *nodes: Node) -> None:
+        """Remove the nodes' documents, unless they are later generations'."""
         with self._lock:
-            self._recent.drop(node)
-            self._documents.forget(node.certname, node.generation)
+            for node in nodes:
+                self._recent.drop(node)
+            self._documents.forget(*((node.certname, node.generation) for node in nodes))
 
     def ping(self) -> None:
         """Return when the ENC directory is there and can be written."""

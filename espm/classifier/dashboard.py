@@ -152,14 +152,18 @@ class DashboardClassifier:
             parameters = life.parameters if life and there else None
             self._remember(node, State.WITHHELD, parameters)
 
-    def forget(self, node: Node) -> None:
-        """Remove the node from the dashboard, unless it is somebody else's or a later one."""
-        with self._lock:
-            life = self._lives.get(node.certname)
-            if life is not None and (life.generation > node.generation or not life.is_ours):
-                return
-            self._nodes.remove(node.certname)
-            self._remember(node, State.FORGOTTEN)
+    def forget(self, *nodes: Node) -> None:
+        """Remove the nodes from the dashboard, unless they are somebody else's or later ones."""
+        for node in nodes:
+            with self._lock:
+                self._forget(node)
+
+    def _forget(self, node: Node) -> None:
+        life = self._lives.get(node.certname)
+        if life is not None and (life.generation > node.generation or not life.is_ours):
+            return
+        self._nodes.remove(node.certname)
+        self._remember(node, State.FORGOTTEN)
 
     def ping(self) -> None:
         """Return when the dashboard's programs are there."""

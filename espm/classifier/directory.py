@@ -155,9 +155,10 @@ class Opened:
         os.fsync(self._fd)
         return changed
 
-    def remove(self, file: str) -> None:
-        """Remove *file* if it is there."""
-        self._drop(file)
+    def remove(self, *files: str) -> None:
+        """Remove those of *files* that are there."""
+        for file in files:
+            self._drop(file)
         os.fsync(self._fd)
 
     def probe(self) -> None:

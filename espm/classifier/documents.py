@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from espm.classifier.directory import Opened
+
 #: How many forgotten names are remembered; a late writer is late by minutes, not by thousands
 #: of deletions.
 REMEMBERED = 10_000
@@ -62,12 +64,15 @@ class Documents:
             self._forgotten.pop(name, None)
             return opened.write(_file(name), content, old)
 
-    def forget(self, name: str, generation: int) -> None:
-        """Remove the document unless it is of a later generation.  Durable, idempotent."""
+    def forget(self, *lives: tuple[str, int]) -> None:
+        """Remove documents, each unless it is of a later generation.  Durable, idempotent.
+
+        :param lives: names and generations.
+        """
         with translated(), self._directory.locked() as opened:
-            in_force = _stamp(opened.read(_file(name)))
-            if in_force is None or in_force.generation <= generation:
-                opened.remove(_file(name))
+            over = [life for life in lives if not _is_later(opened, *life)]
+            opened.remove(*(_file(name) for name, _ in over))
+            for name, generation in over:
                 self._remember(name, generation)
 
     def stamps(self) -> Mapping[str, Stamp | None]:
@@ -85,8 +90,7 @@ class Documents:
     def is_later(self, name: str, generation: int) -> bool:
         """Return whether the document in force is of a later generation."""
         with translated(), self._directory.locked() as opened:
-            in_force = _stamp(opened.read(_file(name)))
-            return in_force is not None and in_force.generation > generation
+            return _is_later(opened, name, generation)
 
     def sweep(self) -> None:
         """Remove what writers left that were killed while they wrote."""
@@ -108,6 +112,11 @@ class Documents:
         self._forgotten[name] = max(generation, self._forgotten.pop(name, -1))
         if len(self._forgotten) > REMEMBERED:
             del self._forgotten[next(iter(self._forgotten))]
+
+
+def _is_later(opened: Opened, name: str, generation: int) -> bool:
+    in_force = _stamp(opened.read(_file(name)))
+    return in_force is not None and in_force.generation > generation
 
 
 def _file(name: str) -> str:

@@ -39,6 +39,12 @@ _BEYOND = {
     _REVOKING: (_REVOKING, _REVOKED),
     _REVOKED: (_REVOKED,),
 }
+#: The certificates of the node :of that are ordered, valid or being revoked.
+OUTSTANDING = (
+    sa.select(certificates)
+    .where(certificates.c.generation == sa.bindparam("of"), standing)
+    .order_by(certificates.c.ident)
+)
 _NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}
 
 
@@ -70,7 +76,7 @@ def refuse_second(connection: sa.Connection, node: Node) -> None:
 
     :raises espm.errors.CertificateExists: it has one.
     """
-    if connection.execute(outstanding(node.generation)).first() is not None:
+    if connection.execute(OUTSTANDING, {"of": node.generation}).first() is not None:
         raise _exists(node)
 
 
@@ -79,20 +85,22 @@ def ordered(connection: sa.Connection, generation: int) -> Certificate:
 
     :raises espm.errors.Conflict: none is any more.
     """
-    query = outstanding(generation).where(certificates.c.state == _ORDERED)
-    row = connection.execute(query).mappings().first()
-    if row is None:
+    found = _on_order(connection, generation)
+    if not found:
         msg = "the certificate is not on order any more"
         raise Conflict(msg)
-    return rows.certificate(row)
+    return found[0]
 
 
 def decline(connection: sa.Connection, generation: int) -> None:
     """Make what is ordered for a node void, and not one that :func:`ended_since` finds."""
-    query = outstanding(generation).where(certificates.c.state == _ORDERED)
-    for row in connection.execute(query).mappings().all():
-        void = {"state": CertificateState.VOID}
-        _move(connection, rows.certificate(row), (_ORDERED,), void)
+    for certificate in _on_order(connection, generation):
+        _move(connection, certificate, (_ORDERED,), {"state": CertificateState.VOID})
+
+
+def _on_order(connection: sa.Connection, generation: int) -> list[Certificate]:
+    found = connection.execute(OUTSTANDING, {"of": generation}).mappings()
+    return [each for each in map(rows.certificate, found) if each.state is _ORDERED]
 
 
 def _exists(node: Node) -> CertificateExists:
@@ -196,12 +204,6 @@ def latest(generation: int) -> sa.Select[Any]:
         certificates.c.generation == generation, certificates.c.state != CertificateState.VOID
     )
     return query.order_by(certificates.c.ident.desc()).limit(1)
-
-
-def outstanding(generation: int) -> sa.Select[Any]:
-    """Return the query for the node's certificates that are ordered, valid or being revoked."""
-    query = sa.select(certificates).where(certificates.c.generation == generation, standing)
-    return query.order_by(certificates.c.ident)
 
 
 def others(certname: str, certificate: Certificate) -> sa.Select[Any]:

@@ -67,8 +67,8 @@ def open_by_kind() -> sa.Select[Any]:
 
 def _job(connection: sa.Connection, row: sa.RowMapping) -> Job:
     node, state = rows.node(row), _state(row)
-    standing = certificates.outstanding(node.generation)
-    found = () if state.is_over else connection.execute(standing).mappings()
+    this = {"of": node.generation}
+    found = () if state.is_over else connection.execute(certificates.OUTSTANDING, this).mappings()
     return Job(
         intent=rows.intent(row),
         certname=node.certname,

@@ -77,8 +77,8 @@ class Reader:
     def certificates(self, node: Node) -> Sequence[Certificate]:
         """See :meth:`espm.ports.Ledger.certificates`."""
         with reading(self._engine) as connection:
-            found = connection.execute(certificates.outstanding(node.generation)).mappings()
-            return [rows.certificate(row) for row in found]
+            found = connection.execute(certificates.OUTSTANDING, {"of": node.generation})
+            return [rows.certificate(row) for row in found.mappings()]
 
     def all_certificates(self) -> Iterator[tuple[Certname, Certificate]]:
         """See :meth:`espm.ports.Ledger.all_certificates`."""

@@ -135,6 +135,8 @@ class Intent:
     :ivar payload: what carrying it on needs beyond the node (a new classification, say).
     :ivar attempts: how often it was tried and left.
     :ivar last_error: why it was left the last time, safe to show to the platform.
+    :ivar withheld: whether who hands it over has withheld the catalogs of its node already; the
+        ledger does not know that.
     """
 
     ident: str
@@ -143,3 +145,4 @@ class Intent:
     payload: Mapping[str, Json] = field(default_factory=dict)
     attempts: int = 0
     last_error: str | None = None
+    withheld: bool = False

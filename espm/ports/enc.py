@@ -42,8 +42,11 @@ class Classifier(Protocol):
     def withhold(self, node: Node) -> None:
         """Make Puppet refuse every catalog of the node.  Idempotent; nothing brings it back."""
 
-    def forget(self, node: Node) -> None:
-        """Take away all that was said of the node.  Idempotent; spares later generations."""
+    def forget(self, *nodes: Node) -> None:
+        """Take away all that was said of the nodes.  Idempotent; spares later generations.
+
+        Where it raises, some may be forgotten.
+        """
 
     def ping(self) -> None:
         """Return when the ENC can be written."""

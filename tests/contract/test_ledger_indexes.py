@@ -54,7 +54,10 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "all certificates": (lambda _n: certificates.everyone(5, 10), "pk_certificates|PRIMARY KEY"),
     "platforms": (lambda n: nodes.platforms([n.generation]), "pk_nodes|PRIMARY KEY"),
     "certificate": (lambda n: certificates.latest(n.generation), "ix_certificates_generation"),
-    "certificates": (lambda n: certificates.outstanding(n.generation), "(uq|ix)_certificates_"),
+    "certificates": (
+        lambda n: certificates.OUTSTANDING.params(of=n.generation),
+        "(uq|ix)_certificates_",
+    ),
     "replay": (lambda _n: replays.find(_KEY, claims.now()), "uq_replays_key"),
     "keep": (lambda _n: replays.keep(_KEY, Kept({}, "")), "uq_replays_key"),
     "sweep": (lambda _n: replays.sweep(claims.now()), "ix_replays_created"),

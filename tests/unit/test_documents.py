@@ -131,14 +131,26 @@ def test_forget_removes_this_and_earlier_generations_only(
 ) -> None:
     """A successor's document survives, and forgetting can be repeated."""
     documents.publish("web1", Stamp(2, 1, PRESENT), BODY)
-    documents.forget("web1", 1)
+    documents.forget(("web1", 1))
 
     assert {"web1.json"} == listing(directory)
 
-    documents.forget("web1", 2)
-    documents.forget("web1", 2)
+    documents.forget(("web1", 2))
+    documents.forget(("web1", 2))
 
     assert set() == listing(directory)
+
+
+def test_many_are_forgotten_at_once_and_later_ones_stay(
+    documents: Documents, directory: Path
+) -> None:
+    """Each by its own generation."""
+    for number in range(3):
+        documents.publish(f"web{number}", Stamp(number + 1, 1, PRESENT), BODY)
+
+    documents.forget(("web0", 1), ("web1", 1), ("web2", 3), ("never", 4))
+
+    assert {"web1.json"} == listing(directory)
 
 
 def test_a_late_writer_cannot_resurrect_a_forgotten_document(
@@ -146,7 +158,7 @@ def test_a_late_writer_cannot_resurrect_a_forgotten_document(
 ) -> None:
     """What was forgotten stays away; the name's next generation is welcome."""
     documents.publish("web1", Stamp(2, 1, WITHHELD), BODY)
-    documents.forget("web1", 2)
+    documents.forget(("web1", 2))
 
     assert documents.publish("web1", Stamp(2, 1, PRESENT), BODY) is False
     assert set() == listing(directory)
@@ -159,7 +171,7 @@ def test_what_is_remembered_of_the_forgotten_is_bounded(
     """Millions of deletions don't fill the memory."""
     monkeypatch.setattr("espm.classifier.documents.REMEMBERED", 3)
     for number in range(10):
-        documents.forget(f"web{number}", 1)
+        documents.forget((f"web{number}", 1))
 
     assert list(documents._forgotten) == ["web7", "web8", "web9"]
 
@@ -207,7 +219,7 @@ def test_nothing_is_written_where_the_marker_is_missing(
         documents.stamps,
         documents.sweep,
         lambda: documents.publish("web2", Stamp(1, 1, PRESENT), BODY),
-        lambda: documents.forget("web1", 1),
+        lambda: documents.forget(("web1", 1)),
     ):
         with pytest.raises(BackendUnavailable, match="marker file is not there") as caught:
             call()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from espm.model import Intent
+    from espm.model import Intent, Node
 
 CLOUD = PLATFORMS[0]
 NAMES = [Certname(f"n{number}.example.com") for number in range(4)]
@@ -215,6 +215,34 @@ def test_what_the_ledger_does_not_do_at_once_is_done_one_by_one(
     revoker.work()
 
     assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_what_was_withheld_is_not_withheld_again(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who hands a deletion over has done it; after a new start it is done once more."""
+    withheld: list[Certname] = []
+    enc = type(espm.ports.classifier)
+    real = enc.withhold
+
+    def withhold(enc: Any, node: Node) -> None:
+        withheld.append(node.certname)
+        real(enc, node)
+
+    monkeypatch.setattr(enc, "withhold", withhold)
+    add(espm, *NAMES[:2])
+    for name in NAMES[:2]:
+        delete(espm, name)
+    espm.ca.away = True
+    revoker.work()
+    handed_over = list(withheld)
+    espm.ca.away = False
+    espm.ledger.orphan()
+    revoker.work()
+
+    assert handed_over == NAMES[:2]
+    assert sorted(withheld) == sorted([*NAMES[:2]] * 2)
     assert list(espm.ledger.nodes()) == []
 
 

@@ -49,6 +49,8 @@ class Server:
         """Answer with the file, as Puppet Server does."""
         name = path.rsplit("/", 1)[-1]
         self.calls.append(f"{method} {name}")
+        if path.startswith("/status/"):
+            return Reply(200, b'{"service_version": "7.9.5"}', {})
         file = self.directory / f"{name}.pem"
         if file.exists():
             return Reply(200, file.read_bytes(), {})
@@ -76,6 +78,7 @@ def reading(server: Server, directory: Path, own: Path) -> http_api.HttpApi:
         server,  # type: ignore[arg-type]
         signed=signed.Signed(directory),
         certificate=own,
+        full=True,
     )
 
 
@@ -88,6 +91,15 @@ def test_certificates_are_read_where_the_ca_keeps_them(tmp_path: Path, own: Path
     assert ca.certificate(NAME) == (tmp_path / f"{NAME}.pem").read_bytes()
     assert ca.certificate(Certname("web2.example.com")) is None
     assert server.calls == [f"GET {HEALING}probe"]
+
+
+def test_whether_many_can_be_cleaned_is_not_asked_each_time(tmp_path: Path, own: Path) -> None:
+    """Directory and version are looked at once, and count for a while."""
+    server = Server(tmp_path)
+    ca = reading(server, tmp_path, own)
+
+    assert [ca.can_clean() for _ in range(3)] == [True] * 3
+    assert server.calls == [f"GET {HEALING}probe", "GET ca"]
 
 
 def test_another_directory_is_not_believed(tmp_path: Path, own: Path) -> None:
