@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 #: How many intents are carried on together.
 MOST = 50
 
-#: Seconds that the first of a batch waits for others.
-WINDOW = 0.02
+#: Seconds that the first of a batch waits for others: at least the one, at most the other, and
+#: between them a share of what the last batch took.  Who was answered by that and comes with more
+#: is to be in the next one, and not to wait for the one after it.
+WINDOW, LONGEST_WINDOW, SHARE = 0.02, 0.5, 0.1
 
 #: Seconds between two looks for what is due.
 PAUSE = 1.0
@@ -53,6 +55,7 @@ class Revoker:
         self._turns = threading.Condition()
         self._turn = 0
         self._in_work: set[str] = set()
+        self._window = WINDOW
         self._ended = False
         self._watch = vigil.Vigil()
 
@@ -116,8 +119,10 @@ class Revoker:
     def _finish(self, batch: list[tuple[Node, Intent]]) -> None:
         begun = time.monotonic()
         errors = endings.finish_all(batch, self._ports)
+        took = time.monotonic() - begun
         metrics.BATCHES.observe(len(batch))
-        metrics.BATCH_SECONDS.observe(time.monotonic() - begun)
+        metrics.BATCH_SECONDS.observe(took)
+        self._window = min(max(WINDOW, SHARE * took), LONGEST_WINDOW)
         silence = next((error for error in errors if isinstance(error, BackendSilent)), None)
         if silence is not None:
             self._leave_the_rest(silence)
@@ -143,5 +148,5 @@ class Revoker:
         with self._news:
             self._news.wait_for(lambda: self._ended or self._queue, patience)
             if self._queue and len(self._queue) < most:
-                self._news.wait_for(lambda: self._ended or len(self._queue) >= most, WINDOW)
+                self._news.wait_for(lambda: self._ended or len(self._queue) >= most, self._window)
             return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]

@@ -10,6 +10,7 @@ PostgreSQL: through psycopg 3 only, with limits on how long a statement or a loc
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a transaction waits for another one that writes.
 BUSY_SECONDS = 30
+
+_TURN = "espm_turn"
 
 # As many threads as ask may talk to the database; sixteen connections are kept for them, of which
 # those that were used last are used first: each has its own cache of statements and pages.
@@ -75,10 +78,28 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises espm.errors.BackendUnavailable: the database is away, full, locked or broken.
     :raises sqlalchemy.exc.IntegrityError: a constraint was violated.
     """
-    with translating(), engine.begin() as connection:
+    with translating(), _turn(engine), engine.begin() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
+
+
+@contextmanager
+def _turn(engine: sa.Engine) -> Iterator[None]:
+    """Run the block while no other thread of ours writes to SQLite.
+
+    SQLite itself looks again and again, at longer and longer intervals, whether another is done.
+    """
+    lock: threading.Lock | None = engine.get_execution_options().get(_TURN)
+    if lock is None:
+        yield
+        return
+    if not lock.acquire(timeout=BUSY_SECONDS):
+        raise PoolTimeout
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -121,7 +142,8 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     if not database_file(url).exists():
         msg = "the ledger was not created yet: run espm_setup --upgrade"
         raise MigrationNeeded(msg)
-    engine = sa.create_engine(url, **(options or _POOL))
+    turn = {_TURN: threading.Lock()}
+    engine = sa.create_engine(url, execution_options=turn, **(options or _POOL))
     sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
 

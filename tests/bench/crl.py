@@ -20,6 +20,8 @@ FIRST = 10_000_000
 def grow(lab: Lab, entries: int) -> int:
     """Give the lab's CA a CRL of so many entries, with the reason that Puppet gives.
 
+    What the CA itself has revoked stays in it, or espm would take it for lost, and heal it.
+
     :returns: the size of the file, in bytes.
     """
     path = lab.cadir / "ca_crl.pem"
@@ -39,6 +41,7 @@ def _signed(lab: Lab, crl: x509.CertificateRevocationList, entries: int) -> byte
         x509.RevokedCertificateBuilder(serial, now).add_extension(reason, critical=False).build()
         for serial in range(FIRST, FIRST + entries)
     ]
+    old += [entry for entry in crl if entry.serial_number < FIRST]
     # The builder's own way to add one copies all there are.
     builder = x509.CertificateRevocationListBuilder(
         crl.issuer, now - timedelta(days=1), now + timedelta(days=1000), [], old

@@ -24,6 +24,9 @@ API = "/puppet-ca/v1"
 TEXT = {"Content-Type": "text/plain"}
 JSON = {"Content-Type": "application/json"}
 
+#: What Debian's package starts Puppet Server with: /etc/default/puppetserver, JAVA_ARGS.
+JVM = ("-Xms1g", "-Xmx1g")
+
 _numbers = count(1)
 
 
@@ -58,7 +61,7 @@ def site(*options: str) -> Iterator[Site]:
     with TemporaryDirectory(prefix="espm-bench-") as name:
         root = Path(name)
         root.chmod(0o755)
-        with Lab(root / "lab") as lab:
+        with Lab(root / "lab", jvm=JVM) as lab:
             open_for_healing(lab)
             chosen = options or ("--ca-scope", "full")
             with Stack(lab, root / "espm", options=(*chosen, *own_name())) as stack:

@@ -43,17 +43,26 @@ def missing() -> str:
 class Lab(Administrator):
     """A private Puppet Server: `with` starts and stops it; a second start finds the same CA."""
 
-    def __init__(self, root: Path, *, port: int = 0, start_timeout: float = 240) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        port: int = 0,
+        start_timeout: float = 240,
+        jvm: tuple[str, ...] = JVM,
+    ) -> None:
         """Prepare a server in `root`, made if need be.
 
         :param port: 0 for a free one.
         :param start_timeout: seconds after which a start counts as failed.
+        :param jvm: options of the Java VM.
         """
         root = root.absolute()
         super().__init__(root, port or _port_of(root) or free_port())
         self.pid = 0
         self._java: subprocess.Popen[bytes] | None = None
         self._timeout = start_timeout
+        self._jvm = jvm
 
     @classmethod
     def attach(cls, root: Path) -> Self:
@@ -141,7 +150,7 @@ class Lab(Administrator):
         # Whatever ends us, a pytest that is killed included, ends Puppet Server too.
         argv = ["/usr/bin/setpriv", "--pdeathsig", "TERM"]
         # Programs started by nohup ignore SIGHUP, which is how Puppet Server is told to reload.
-        argv += ["/usr/bin/env", "--default-signal=HUP", "/usr/bin/java", *JVM]
+        argv += ["/usr/bin/env", "--default-signal=HUP", "/usr/bin/java", *self._jvm]
         argv += ["-Djruby.lib=/usr/share/jruby/lib"]
         argv += [f"-Djava.io.tmpdir={self.root}/tmp", "-jar", JAR]
         argv += ["--config", f"{self.root}/conf.d", "--bootstrap-config", f"{self.root}/services.d"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from espm import nodes, x509
+from espm import revoker as revoker_module
 from espm.certificates import Order, revoke
 from espm.errors import BackendSilent, BackendUnavailable, Conflict
 from espm.ledger import SqlLedger
@@ -444,3 +446,20 @@ def test_a_ca_that_does_not_say_whether_it_heals_keeps_nothing_from_being_tried_
 
     assert job(espm, begun).state is JobState.WAITING
     assert job(espm, begun).intent.last_error == "Puppet's server does not answer"
+
+
+@pytest.mark.parametrize(
+    ("took", "window"), [(0.0, revoker_module.WINDOW), (2.0, 0.2), (60.0, 0.5)]
+)
+def test_after_a_long_batch_the_next_is_waited_for_longer(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch, took: float, window: float
+) -> None:
+    """Who was answered by it comes again; in two halves that take turns each would wait twice."""
+    moments = iter([0.0, took])
+    monkeypatch.setattr("espm.revoker.endings.finish_all", lambda _batch, _ports: [])
+    clock = SimpleNamespace(monotonic=lambda: next(moments))
+    monkeypatch.setattr("espm.revoker.time", clock)
+
+    revoker._finish([])
+
+    assert revoker._window == pytest.approx(window)
