@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tests.bench import crl
@@ -10,7 +13,7 @@ from tests.bench.figure import Figure, announce
 from tests.bench.site import API, JSON, bare_launch, csr, launch, names, retire, site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.bench.calls import Caller
     from tests.bench.site import Site
@@ -19,33 +22,35 @@ NODES, CLIENTS = 300, 16
 
 #: By the entries of the CRL: how many times faster, how many turns, and how many names the
 #: yardstick gets in each, for at a long CRL it takes more than a second for one.
-SIZES = {0: (5.0, 3, 60), 50_000: (25.0, 2, 12)}
+SIZES: dict[int, tuple[float | None, int, int]] = {0: (5.0, 3, 60), 50_000: (25.0, 2, 12)}
 
 #: Sizes for the picture, and how many nodes each gets.
 CURVE, FEW = (0, 2_000, 10_000, 25_000, 50_000, 100_000), 60
 
 
 def figures() -> Iterator[Figure]:
-    """Measure at an empty and at a long CRL, then the other scope."""
+    """Measure at an empty and at a long CRL, both ways to ask, then the other scope."""
     with site() as here:
-        for entries, (reach, turns, few) in SIZES.items():
-            yield announce(_figure(here, "full", entries, turns, few, reach))
+        for entries in SIZES:
+            for way in WAYS:
+                yield announce(_figure(here, "full", way, entries))
     with site("--ca-scope", "prefix") as here:
-        for entries, (_, _, few) in SIZES.items():
-            yield announce(_figure(here, "prefix", entries, 1, few, None))
+        for entries in SIZES:
+            yield announce(_figure(here, "prefix", "waiting", entries))
 
 
-def _figure(
-    here: Site, scope: str, entries: int, turns: int, few: int, reach: float | None
-) -> Figure:
+def _figure(here: Site, scope: str, way: str, entries: int) -> Figure:
+    reach, turns, few = SIZES[entries]
+    if scope == "prefix":
+        reach, turns = None, 1
     number = NODES if scope == "full" or not entries else 12
     pairs = []
     for _ in range(turns):
         crl.grow(here.lab, entries)
-        pairs.append(turn(here, number, few))
+        pairs.append(turn(here, number, few, WAYS[way]))
     return Figure(
         "retire",
-        f"retire {number} nodes, {CLIENTS} clients, CRL of {entries:,} entries, "
+        f"retire {number} nodes, {CLIENTS} clients {way}, CRL of {entries:,} entries, "
         f"`ca_scope = {scope}`",
         "certificate_status, a name after the other",
         [ours for ours, _ in pairs],
@@ -55,13 +60,41 @@ def _figure(
     )
 
 
-def turn(here: Site, number: int, few: int) -> tuple[float, float]:
+def waiting(here: Site, certnames: list[str]) -> float:
+    """Return the rate at which nodes go when each call waits until its node is gone."""
+    return rate(here.espm, retire, certnames, CLIENTS)
+
+
+def asking(here: Site, certnames: list[str]) -> float:
+    """Return the rate at which nodes go when no call waits, until the last is seen to be gone."""
+    jobs: list[str] = []
+
+    def ask(caller: Caller, certname: str) -> None:
+        headers = {"Prefer": "respond-async"}
+        caller.call("DELETE", f"/v1/nodes/{certname}", expect=202, headers=headers)
+        jobs.append(caller.headers["Location"])
+
+    begin = time.perf_counter()
+    rate(here.espm, ask, certnames, CLIENTS)
+    with closing(here.espm()) as caller:
+        for job in jobs:
+            while json.loads(caller.call("GET", job, expect=200))["state"] != "done":
+                time.sleep(0.02)
+    return len(certnames) / (time.perf_counter() - begin)
+
+
+#: Whether a client waits for its node's end before it sends the next away.
+WAYS = {"waiting": waiting, "asking": asking}
+
+
+def turn(
+    here: Site, number: int, few: int, way: Callable[[Site, list[str]], float] = waiting
+) -> tuple[float, float]:
     """Return the rates of espm and of the calls one by one."""
     ours, theirs = names("retired", number), names("ended", few)
     rate(here.espm, launch, ours, 8)
     rate(here.puppet, lambda caller, name: bare_launch(caller, name, csr(name)), theirs, 4)
-    mine = rate(here.espm, retire, ours, CLIENTS)
-    return mine, rate(here.puppet, end, theirs, 1)
+    return way(here, ours), rate(here.puppet, end, theirs, 1)
 
 
 def end(caller: Caller, certname: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -238,3 +239,29 @@ def test_a_question_is_one_statement(ledger: SqlLedger) -> None:
     ledger.node("cloud", WEB)
 
     assert len(said) == 1, said
+
+
+def test_who_waits_too_long_for_its_turn_is_told(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that never ends keeps no other waiting without end; then all goes on."""
+    monkeypatch.setattr("espm.ledger.engine.BUSY_SECONDS", 0.05)
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with writing(ledger._engine):
+            held.set()
+            over.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    try:
+        if ledger._engine.dialect.name == "sqlite":
+            with pytest.raises(BackendUnavailable):
+                ledger.ping()
+    finally:
+        over.set()
+        holder.join()
+
+    ledger.ping()
