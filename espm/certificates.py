@@ -1,97 +1,29 @@
 """The use cases of a node's certificate: issue, read, revoke.
 
-What an interruption leaves behind is taken back by :mod:`espm.endings`::
-
-    prepare ──> ordered (key noted) ──> hand_in ──> sign ──> key compared ──> recorded
-                                          │ the CA has a CSR or a certificate of that name
-                                          └──> void: nothing of ours is there
-
-Handing the CSR in also tells whether the name is free, so nothing but that is asked beforehand.
+How one is ordered is in :mod:`espm.ordering`; what an interruption leaves behind is taken back by
+:mod:`espm.endings`.
 """
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from espm import carrying, intents, x509
-from espm.errors import (
-    BackendRefused,
-    CertificateUnknown,
-    CertnameTaken,
-    Conflict,
-    CsrMismatch,
-    CsrPending,
-    CsrUnknown,
-)
-from espm.model import Certificate, IntentKind, KeyMaker, OrderedKey
-from espm.ports import ForOldAgents, Generating
+from espm import carrying, intents, ordering
+from espm.errors import CertificateUnknown
+from espm.model import IntentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from espm.model import Certname, Intent, Issued, Job, Node, Platform
+    from espm.model import Certificate, Certname, Job, Node, Platform
+    from espm.ordering import Order
     from espm.ports import Ports
-
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 #: What a new certificate has to see settled first.
 _CERTIFYING = (IntentKind.ISSUE, IntentKind.REVOKE)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the platform wants: a key and certificate of our making, or a CSR signed.
-
-    :ivar csr: the CSR to sign (PEM); None lets espm make key and CSR.
-    :ivar sign_pending: SHA-256 (lower-case hex) of the DER of the CSR that waits at the CA.
-    :ivar replace_pending: remove another CSR of that name that waits first.
-    """
-
-    csr: bytes | None = None
-    sign_pending: str | None = None
-    replace_pending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What the platform gets; the private key exists nowhere else."""
-
-    certificate: Certificate
-    bundle: bytes
-    private_key: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A CSR on its way to the CA.
-
-    :ivar pem: None when the CA has it already.
-    :ivar key: its public key, for the ledger.
-    :ivar replaces: whether another CSR of that name that waits is to be removed.
-    """
-
-    pem: bytes | None
-    key: OrderedKey
-    private_key: bytes | None = None
-    replaces: bool = False
-
-
-def check_order(order: Order, certname: Certname, platform: Platform, ports: Ports) -> None:
-    """Return when the order's own CSR, if it brings one, may be signed.
-
-    :raises espm.errors.InvalidCsr: it may not; says why.
-    """
-    if order.csr is not None:
-        _check_csr(order.csr, certname, platform, ports)
-
-
 def issue(
     platform: Platform, certname: Certname, order: Order, ports: Ports, *, request_id: str
-) -> Delivery:
+) -> ordering.Delivery:
     """Get a certificate for a node that has none.
 
     Not idempotent: the second call is refused with CertificateExists.  When the answer is lost,
@@ -102,21 +34,21 @@ def issue(
     :raises espm.errors.Conflict: see its subclasses.
     :raises espm.errors.BackendError: nothing valid remains, or the open intent says what may.
     """
-    check_order(order, certname, platform, ports)
+    ordering.check_order(order, certname, platform, ports)
     node = ports.ledger.node(platform.name, certname)
     carrying.settle_left(node, _CERTIFYING, ports)
     allowed = {"extensions": list(platform.limits.extensions)}
     intent = intents.begin(node, IntentKind.ISSUE, ports, request_id=request_id, payload=allowed)
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
-        refuse_certified(certname, ports)
-        request = prepare(certname, order, platform, ports)
+        ordering.refuse_certified(certname, ports)
+        request = ordering.prepare(certname, order, platform, ports)
         bundle = ports.ca.bundle()
         ordered = ports.ledger.order(intent, *request.key)
-        hand_in(certname, intent, request, ports)
-        issued = sign(certname, intent, request, platform, ports)
+        ordering.hand_in(certname, intent, request, ports)
+        issued = ordering.sign(certname, intent, request, platform, ports)
         certificate = ports.ledger.record(ordered, issued)
         ports.ledger.close(intent)
-    return Delivery(certificate, bundle, request.private_key)
+    return ordering.Delivery(certificate, bundle, request.private_key)
 
 
 def find(platform: Platform, certname: Certname, ports: Ports) -> Certificate:
@@ -158,144 +90,9 @@ def revoke(
     return ports.ledger.job(platform.name, intent.ident)
 
 
-def refuse_certified(certname: Certname, ports: Ports) -> None:
-    """Return when the CA holds no certificate of that name, valid or revoked.
-
-    A CA may be configured to sign a name twice, so that it would not refuse the CSR.
-
-    :raises espm.errors.CertnameTaken: it does.
-    """
-    if ports.ca.certificate(certname) is not None:
-        msg = f"the name {certname} is taken: Puppet's CA holds a certificate of it"
-        raise CertnameTaken(msg)
-
-
-def prepare(certname: Certname, order: Order, platform: Platform, ports: Ports) -> Request:
-    """Return the CSR that *order* leads to, checked; nothing is changed by that.
-
-    :raises espm.errors.InvalidCsr: it may not be signed.
-    :raises espm.errors.Conflict: the CSR that is to be signed does not wait at the CA.
-    :raises espm.errors.BackendRefused: auth.conf does not allow espm to have it signed.
-    """
-    request = _request(certname, order, platform, ports)
-    ports.ca.check_rights(certname)
-    return request
-
-
-def hand_in(certname: Certname, intent: Intent, request: Request, ports: Ports) -> None:
-    """Give the CSR, whose key is in the ledger under *intent*, to the CA.
-
-    Whoever calls it takes back what it did when it raises.
-
-    :raises espm.errors.CsrPending: another waits, and is not to be replaced.
-    :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
-    """
-    pem = request.pem
-    if pem is not None and _generating(request, ports) is None:
-        _offer(lambda: ports.ca.submit(certname, pem), certname, intent, request, ports)
-
-
-def sign(
-    certname: Certname, intent: Intent, request: Request, platform: Platform, ports: Ports
-) -> Issued:
-    """Have what was handed in signed, and refuse what is not what was asked for.
-
-    A CSR that waits at the CA is in nobody's safe: what was checked may not be what was signed.
-    """
-    pem = _signed(certname, intent, request, ports)
-    issued = x509.parse_certificate(pem)
-    if issued.key_sha256 != request.key.sha256:
-        log.error("the CA signed another key for %s, serial %x", certname, issued.serial)
-        msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
-        raise BackendRefused(msg)
-    x509.check_issued(pem, certname, platform.limits.extensions)
-    log.info("issued %s serial %x", certname, issued.serial)
-    return issued
-
-
-def _signed(certname: Certname, intent: Intent, request: Request, ports: Ports) -> bytes:
-    """Return the certificate that the CA makes for *request*."""
-    generate = _generating(request, ports)
-    if generate is None:
-        return ports.ca.sign(certname)
-    return _offer(lambda: generate(certname), certname, intent, request, ports)
-
-
-def _generating(request: Request, ports: Ports) -> Callable[[Certname], bytes] | None:
-    """Return how the CA's own command makes the certificate, if that is how it is made."""
-    ca, key = ports.ca, request.private_key
-    if key is None or not isinstance(ca, Generating):
-        return None
-    return lambda certname: ca.generate(certname, key)
-
-
-def _offer(
-    call: Callable[[], T], certname: Certname, intent: Intent, request: Request, ports: Ports
-) -> T:
-    """Make the *call* that lets the CA know of our key; make the order void when it says no.
-
-    It says so because of what others have there, so nothing of ours is to be looked for.
-    """
-    try:
-        try:
-            return call()
-        except CsrPending as error:
-            if not request.replaces:
-                raise _in_the_way(certname) from error
-            ports.ca.withdraw(certname)
-            return call()
-    except Conflict:
-        ports.ledger.decline(intent)
-        raise
-
-
 def _latest(node: Node, ports: Ports) -> Certificate:
     certificate = ports.ledger.certificate(node)
     if certificate is None or certificate.issued is None:
         msg = f"the node {node.certname} has no certificate"
         raise CertificateUnknown(msg)
     return certificate
-
-
-def _request(certname: Certname, order: Order, platform: Platform, ports: Ports) -> Request:
-    if order.sign_pending is not None:
-        return _pending(certname, order.sign_pending, platform, ports)
-    if order.csr is not None:
-        key_sha256 = _check_csr(order.csr, certname, platform, ports)
-        key = OrderedKey(key_sha256, KeyMaker.NODE)
-        return Request(order.csr, key, replaces=order.replace_pending)
-    private = x509.new_key(ports.key_type)
-    return Request(
-        x509.new_csr(certname, private),
-        OrderedKey(x509.key_sha256(private.public_key()), KeyMaker.ESPM),
-        x509.key_pem(private),
-        replaces=order.replace_pending,
-    )
-
-
-def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) -> Request:
-    csr = ports.ca.request(certname)
-    if csr is None:
-        msg = f"no CSR for {certname} waits at the CA; the agent has to submit it first"
-        raise CsrUnknown(msg)
-    if x509.csr_der_sha256(csr) != sha256:
-        msg = (
-            f"the CSR for {certname} that waits at the CA is not the one named; compare the "
-            "fingerprint on the instance itself"
-        )
-        raise CsrMismatch(msg)
-    key_sha256 = _check_csr(csr, certname, platform, ports)
-    return Request(None, OrderedKey(key_sha256, KeyMaker.NODE))
-
-
-def _check_csr(csr: bytes, certname: Certname, platform: Platform, ports: Ports) -> str:
-    """Return the SHA-256 of the key of a CSR that may be signed by this CA."""
-    old = ports.ca.old_digests if isinstance(ports.ca, ForOldAgents) else ()
-    return x509.check_csr(csr, certname, platform.limits.extensions, old)
-
-
-def _in_the_way(certname: Certname) -> CsrPending:
-    return CsrPending(
-        f"a CSR for {certname} waits at the CA; sign it with 'sign_pending', or say "
-        '"replace_pending": true to remove it'
-    )

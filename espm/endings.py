@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+#: What ends the life of a node.
+DELETIONS = (IntentKind.DELETE, IntentKind.ADD)
+
+
 class Prepared(NamedTuple):
     """An intent whose certificates are to be settled.
 

@@ -11,21 +11,19 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from espm import carrying, certificates, checking, endings, intents, limits
+from espm import adding, carrying, checking, endings, intents, limits, ordering
 from espm.errors import (
-    CertnameTaken,
-    InvalidCertname,
     NodeBusy,
     NodeUnknown,
     VersionMismatch,
 )
-from espm.model import HEALING, IntentKind, Node, NodeState
+from espm.model import IntentKind, Node, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from espm.certificates import Delivery, Order
     from espm.model import Certname, Classification, Intent, Job, Platform
+    from espm.ordering import Delivery, Order
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
@@ -59,60 +57,20 @@ def add_node(
     :raises espm.errors.BackendError: nothing remains, or the open intent says what may.
     """
     limits.permit(platform, certname, classification)
-    _refuse_reserved(certname, ports)
+    adding.refuse_reserved(certname, ports)
     warnings = checking.check(platform, classification, ports)
     if order is not None:
-        certificates.check_order(order, certname, platform, ports)
-    _settle_former_life(platform, certname, ports)
-    _refuse_classified(certname, ports)
-    certificates.refuse_certified(certname, ports)
+        ordering.check_order(order, certname, platform, ports)
+    adding.check_free(platform, certname, ports)
     if order is None:
-        added, delivery = _add(platform, certname, classification, ports, request_id), None
+        added, delivery = adding.add(platform, certname, classification, ports, request_id), None
     else:
-        request = certificates.prepare(certname, order, platform, ports)
-        added, delivery = _launch(platform, certname, classification, request, ports, request_id)
+        wanted = ordering.prepare(certname, order, platform, ports)
+        added, delivery = adding.launch(
+            platform, certname, classification, wanted, ports, request_id
+        )
     log.info("added %s generation %d", certname, added.generation)
     return Accepted(added, warnings, delivery)
-
-
-def _add(
-    platform: Platform,
-    certname: Certname,
-    classification: Classification,
-    ports: Ports,
-    request_id: str,
-) -> Node:
-    """Add a node without a certificate."""
-    reserve = ports.ledger.reserve
-    node, intent = reserve(certname, platform.name, classification, request_id=request_id)
-    with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
-        ports.classifier.classify(node)
-        return ports.ledger.activate(intent)
-
-
-def _launch(
-    platform: Platform,
-    certname: Certname,
-    classification: Classification,
-    request: certificates.Request,
-    ports: Ports,
-    request_id: str,
-) -> tuple[Node, Delivery]:
-    """Add a node with the certificate that is made of *request*.
-
-    The CA takes the CSR before the node is classified, so that nobody else's node of that name
-    ever gets this one's classification.
-    """
-    bundle, reserve = ports.ca.bundle(), ports.ledger.reserve
-    node, intent = reserve(
-        certname, platform.name, classification, request_id=request_id, key=request.key
-    )
-    with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
-        certificates.hand_in(certname, intent, request, ports)
-        ports.classifier.classify(node)
-        issued = certificates.sign(certname, intent, request, platform, ports)
-        added, certificate = ports.ledger.fulfil(intent, issued)
-    return added, certificates.Delivery(certificate, bundle, request.private_key)
 
 
 def change_node(
@@ -209,10 +167,6 @@ def delete_node(
     return ports.ledger.job(platform.name, intent.ident)
 
 
-#: What ends the life of a node.
-_DELETIONS = (IntentKind.DELETE, IntentKind.ADD)
-
-
 def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -> Intent | None:
     """Begin to delete a node, or go on with it; return the intent if that outlasts this call."""
     if node.state is NodeState.DELETING:
@@ -230,7 +184,7 @@ def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -
 def _go_on(node: Node, ports: Ports) -> Intent | None:
     """Go on with a deletion; whoever began it may not have come to withhold the catalogs."""
     endings.withhold(node, ports)
-    return carrying.nudge(node, _DELETIONS, ports)
+    return carrying.nudge(node, endings.DELETIONS, ports)
 
 
 def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> Node | None:
@@ -244,41 +198,6 @@ def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> No
         if ports.ledger.was_deleted(platform.name, certname):
             return None
         raise
-
-
-def _settle_former_life(platform: Platform, certname: Certname, ports: Ports) -> None:
-    """Carry on what was left of the platform's own node of that name, so that the name is free.
-
-    :raises espm.errors.NodeBusy: it is not yet; try again later.
-    :raises espm.errors.CertnameTaken: that node is active.
-    """
-    try:
-        node = ports.ledger.node(platform.name, certname)
-    except NodeUnknown:
-        return
-    if node.state is NodeState.ACTIVE:
-        # Said without a transaction, for one that writes keeps all others waiting.
-        raise _taken(certname)
-    carrying.settle_left(node, _DELETIONS, ports)
-
-
-def _refuse_reserved(certname: Certname, ports: Ports) -> None:
-    if certname in ports.reserved or certname.startswith(HEALING):
-        msg = f"'{certname}' is the name of a Puppet server or of espm and never a node's"
-        raise InvalidCertname(msg)
-
-
-def _refuse_classified(certname: Certname, ports: Ports) -> None:
-    """Ask the ENC before the name is reserved: what is reserved is forgotten there if need be.
-
-    An ENC may keep no mark of who told it of a node, so it must not have had one before.
-    """
-    if ports.classifier.knows(certname):
-        raise _taken(certname)
-
-
-def _taken(certname: Certname) -> CertnameTaken:
-    return CertnameTaken(f"the name {certname} is taken; choose another")
 
 
 def _match(node: Node, if_match: Sequence[str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from espm import nodes
-from espm.certificates import Order
 from espm.model import Certname, Classification
+from espm.ordering import Order
 from tests.api.platform import PLATFORMS, Door, Espm, running
 
 if TYPE_CHECKING:

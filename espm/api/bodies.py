@@ -10,17 +10,17 @@ import re
 from typing import TYPE_CHECKING
 
 from espm import names
-from espm.certificates import Order
 from espm.errors import InvalidRequest
 from espm.model import Certname, Classification
+from espm.ordering import Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from datetime import datetime
 
-    from espm.certificates import Delivery
     from espm.model import Catalogue, Certificate, Group, Json, Node, Platform
     from espm.nodes import Accepted
+    from espm.ordering import Delivery
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CLASSIFICATION = ("environment", "groups", "classes", "parameters")

@@ -8,9 +8,9 @@ from espm.api import bodies
 from espm.api.message import Answer
 
 if TYPE_CHECKING:
-    from espm.certificates import Delivery
     from espm.model import Node
     from espm.nodes import Accepted
+    from espm.ordering import Delivery
 
 
 def node(accepted: Accepted) -> Answer:

@@ -26,7 +26,6 @@ from espm import carrying
 from espm.api import created
 from espm.api.delivered import Delivered
 from espm.api.message import Answer, encoded
-from espm.certificates import Delivery
 from espm.errors import (
     BackendUnavailable,
     IdempotencyBusy,
@@ -38,6 +37,7 @@ from espm.errors import (
 )
 from espm.model import Fate, IntentKind, Kept, NodeState, ReplayKey
 from espm.nodes import Accepted
+from espm.ordering import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

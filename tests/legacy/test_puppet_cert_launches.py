@@ -11,10 +11,10 @@ import pytest
 
 from espm import x509
 from espm.ca import puppet_cert
-from espm.certificates import Order
 from espm.errors import BackendError, InvalidCsr
 from espm.model import Certname, Classification
 from espm.nodes import add_node, delete_node
+from espm.ordering import Order
 from espm.revoker import Revoker
 from tests import scratch_sshd
 from tests.api.platform import PLATFORMS, Door, Espm, running

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import note
 
 from espm import certificates, nodes, x509
-from espm.certificates import Order
 from espm.errors import BackendError, NodeUnknown
 from espm.model import Certname, Classification
+from espm.ordering import Order
 from tests.stateful.trouble import Outcome, Request, Trouble
 from tests.stateful.world import PLATFORMS
 

@@ -14,9 +14,9 @@ from espm.model import CertificateState, Job, JobState, NodeState
 from tests.stateful import sight
 
 if TYPE_CHECKING:
-    from espm.certificates import Delivery
     from espm.model import Classification, Node
     from espm.nodes import Accepted
+    from espm.ordering import Delivery
     from tests.stateful.trouble import Outcome, Request
     from tests.stateful.world import World
 

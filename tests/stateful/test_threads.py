@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from espm import certificates, nodes, vigil
-from espm.certificates import Order
 from espm.errors import BackendSilent, BackendUnavailable, EspmError
 from espm.model import Job
+from espm.ordering import Order
 from espm.revoker import Revoker
 from tests.stateful import sight
 from tests.stateful.clients import BY_NAME, CSRS, NAMES, WANTED

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from espm import certificates, doctor, nodes, proving, x509
-from espm.certificates import Order
 from espm.check import own, user
 from espm.check.finding import State
 from espm.doctor import examination, replay, report, surroundings
 from espm.errors import BackendSilent, BackendUnavailable
 from espm.model import CertificateState, Certname, Classification, IntentKind, KeyMaker
+from espm.ordering import Order
 from tests.api.platform import PLATFORMS, Door, Espm, running
 from tests.configsamples import Sample
 from tests.fakes import FakeCa

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm import certificates, nodes, x509
+from espm import nodes, ordering, x509
 from espm.errors import CertnameTaken, CsrPending
 from espm.model import Classification
 from tests.alone import CLOUD, NAME, espm_alone
@@ -25,7 +25,7 @@ def launch(espm: Espm, **order: Any) -> nodes.Accepted:
         NAME,
         Classification(),
         espm.ports,
-        order=certificates.Order(**order),
+        order=ordering.Order(**order),
         request_id="r",
     )
 
@@ -60,7 +60,7 @@ def test_a_node_is_classified_after_its_csr_was_taken_and_before_it_is_signed(es
         NAME,
         Classification(),
         replace(espm.ports, classifier=Watching()),
-        order=certificates.Order(),
+        order=ordering.Order(),
         request_id="r",
     )
 
@@ -100,9 +100,7 @@ def test_a_certificate_that_comes_in_between_is_left_alone(espm: Espm) -> None:
     espm.ca.check_rights = sign_theirs  # type: ignore[method-assign]
     ports = replace(espm.ports, classifier=Watching())
     with pytest.raises(CertnameTaken):
-        nodes.add_node(
-            CLOUD, NAME, Classification(), ports, order=certificates.Order(), request_id="r"
-        )
+        nodes.add_node(CLOUD, NAME, Classification(), ports, order=ordering.Order(), request_id="r")
 
     assert not x509.revoked(espm.ca.crl(), espm.ca.issued[NAME], espm.ca.bundle())
     assert withheld == []

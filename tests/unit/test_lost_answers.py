@@ -9,9 +9,9 @@ import pytest
 
 from espm import certificates, ledger, nodes, vigil, x509
 from espm.carrying import take_back
-from espm.certificates import Order
 from espm.errors import BackendSilent, BackendUnavailable, CertificateExists
 from espm.model import Certname, Classification, IntentKind, Job, NodeState
+from espm.ordering import Order
 from espm.revoker import Revoker
 from tests.alone import CLOUD, NAME, add, espm_alone
 

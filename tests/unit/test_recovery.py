@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from espm import certificates, ledger, nodes, x509
-from espm.certificates import Order
 from espm.model import CertificateState, Certname, Classification, NodeState
+from espm.ordering import Order
 from tests.api.platform import PLATFORMS, Door, Espm, running
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import pytest
 
 from espm import nodes, x509
 from espm import revoker as revoker_module
-from espm.certificates import Order, revoke
+from espm.certificates import revoke
 from espm.errors import BackendSilent, BackendUnavailable, Conflict
 from espm.ledger import SqlLedger
 from espm.model import Certname, Classification, IntentKind, Job, JobState
+from espm.ordering import Order
 from espm.revoker import Revoker
 from tests.api.platform import PLATFORMS, Door, Espm, running
 
