@@ -143,8 +143,8 @@ def test_an_answer_is_kept_for_as_long_as_configured(
     assert len(server.asked) == 4
 
 
-def test_callers_share_one_look(catalogue: EnvironmentClasses, server: Server) -> None:
-    """Who asks while a look is under way waits for that one."""
+def hanging(server: Server) -> tuple[threading.Event, threading.Event]:
+    """Let the server hang; return what tells that it was asked, and what lets it go on."""
     entered, go_on = threading.Event(), threading.Event()
     answer = server.answer
 
@@ -154,6 +154,12 @@ def test_callers_share_one_look(catalogue: EnvironmentClasses, server: Server) -
         return answer()
 
     server.answer = slow
+    return entered, go_on
+
+
+def test_callers_share_one_look(catalogue: EnvironmentClasses, server: Server) -> None:
+    """Who asks while a look is under way waits for that one."""
+    entered, go_on = hanging(server)
     callers = [threading.Thread(target=catalogue.classes, args=("production",)) for _ in range(5)]
     for caller in callers:
         caller.start()
@@ -261,15 +267,7 @@ def test_whoever_is_content_waits_for_no_look(
 ) -> None:
     """While somebody looks afresh, others get at once what is young enough for them."""
     before = catalogue.classes("production")
-    entered, go_on = threading.Event(), threading.Event()
-    answer = server.answer
-
-    def slow() -> Reply:
-        entered.set()
-        assert go_on.wait(10)
-        return answer()
-
-    server.answer = slow
+    entered, go_on = hanging(server)
     with ThreadPoolExecutor(2) as pool:
         fresh = pool.submit(catalogue.classes, "production", max_age=0)
         assert entered.wait(10)
