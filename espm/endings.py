@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from espm import intents, settling
-from espm.errors import EspmError, causes
+from espm.errors import causes
 from espm.failfast import FailFast
 from espm.model import Certificate, Intent, IntentKind, Node, NodeState
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
-
 
 #: What ends the life of a node.
 DELETIONS = (IntentKind.DELETE, IntentKind.ADD)
@@ -92,7 +91,7 @@ def _end_all(over: Sequence[tuple[Node, Intent]], errors: list[Exception], ports
     if len(over) > 1:
         try:
             _end(over, ports)
-        except EspmError as error:
+        except Exception as error:  # noqa: BLE001 - each by itself tells a bug from the rest
             log.warning("%d nodes at once: %s", len(over), causes(error))
         else:
             return

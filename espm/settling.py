@@ -27,7 +27,6 @@ from espm.errors import (
     BackendRefused,
     BackendSilent,
     CertnameTaken,
-    EspmError,
     causes,
 )
 from espm.model import Certificate, CertificateState, Certname, Issued, KeyMaker
@@ -161,7 +160,7 @@ def _marked(
     if len(cases) > 1:
         try:
             moved = ports.ledger.mark_all([case.certificate for case in cases], state)
-        except EspmError as error:
+        except Exception as error:  # noqa: BLE001 - each by itself tells a bug from the rest
             log.warning("%d certificates at once: %s", len(cases), causes(error))
         else:
             pairs = zip(cases, moved, strict=True)

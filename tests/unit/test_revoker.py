@@ -199,19 +199,19 @@ def test_all_at_once_failing_is_tried_one_by_one(espm: Espm, revoker: Revoker) -
     assert [job(espm, each).state for each in jobs] == [JobState.DONE] * 4
 
 
+@pytest.mark.parametrize("error", [Conflict("in the way"), KeyError("a bug")])
 @pytest.mark.parametrize("method", ["mark_all", "bury"])
 def test_what_the_ledger_does_not_do_at_once_is_done_one_by_one(
-    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch, method: str
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch, method: str, error: Exception
 ) -> None:
-    """A row that is in the way of a batch stops no other."""
+    """A row that is in the way of a batch stops no other, and neither does a bug."""
     add(espm, *NAMES)
     jobs = [delete(espm, name) for name in NAMES]
     real = getattr(SqlLedger, method)
 
     def one_at_most(ledger: SqlLedger, *rows: Any) -> Any:
         if method == "mark_all" or len(rows) > 1:
-            msg = "in the way"
-            raise Conflict(msg)
+            raise error
         return real(ledger, *rows)
 
     monkeypatch.setattr(SqlLedger, method, one_at_most)
