@@ -174,10 +174,10 @@ def _move(
     values: dict[str, Any],
 ) -> Certificate:
     """Set *values* if the certificate is in one of *states*, and return it as it is then."""
-    this, moved = {"of": certificate.ident}, 0
+    this: dict[str, Any] = {"of": certificate.ident}
+    moved = 0
     if states:
-        given = {f"new_{name}": value for name, value in values.items()}
-        moved = connection.execute(_moving(states, tuple(values)), this | given).rowcount
+        moved = connection.execute(_moving(states), this | values).rowcount
     current = rows.certificate(connection.execute(_BY_IDENT, this).mappings().one())
     if moved:
         audit.note_certificate(connection, current)
@@ -189,9 +189,9 @@ _BY_IDENT = sa.select(certificates).where(_THIS)
 
 
 @cache
-def _moving(states: tuple[CertificateState, ...], names: tuple[str, ...]) -> Any:
-    moving = certificates.update().where(_THIS, among(certificates.c.state, states))
-    return moving.values({name: sa.bindparam(f"new_{name}") for name in names})
+def _moving(states: tuple[CertificateState, ...]) -> sa.Update:
+    """Return the update that sets the columns which have parameters of their names."""
+    return certificates.update().where(_THIS, among(certificates.c.state, states))
 
 
 def _conflict(certificate: Certificate, state: CertificateState) -> Conflict:

@@ -6,7 +6,6 @@ transactions never wait for each other; SQLite has one writer at a time anyhow.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -36,9 +35,13 @@ _EXCLUDED_BY = {
 OWNED = sa.select(nodes).where(
     nodes.c.platform == sa.bindparam("of"), nodes.c.certname == sa.bindparam("name"), live
 )
-
-
-_LOCK = sa.select(nodes).where(nodes.c.generation == sa.bindparam("of")).with_for_update()
+_THIS = nodes.c.generation == sa.bindparam("of")
+_LOCK = sa.select(nodes).where(_THIS).with_for_update()
+# From each state; what is set is said by the parameters that have the names of columns.
+_MOVE = {
+    state: nodes.update().where(_THIS, among(nodes.c.state, [state])).returning(nodes)
+    for state in NodeState
+}
 _INSERT = nodes.insert().returning(nodes)
 _OPEN = sa.select(intents.c.kind).where(intents.c.generation == sa.bindparam("of"), still_open)
 # A revocation under way is in no deletion's way: both do the same to the certificate, and each of
@@ -73,7 +76,7 @@ def insert(
         "updated_at": moment,
     }
     try:
-        return rows.node(connection.execute(_INSERT, values).mappings().one())
+        return rows.node_of(connection.execute(_INSERT, values).one())
     except IntegrityError as exc:
         if not is_duplicate(exc):
             raise
@@ -152,7 +155,7 @@ def fetch(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Node]:
 
 def lock(connection: sa.Connection, generation: int) -> Node:
     """Return the node of *generation*, kept from others until the transaction ends."""
-    return rows.node(connection.execute(_LOCK, {"of": generation}).mappings().one())
+    return rows.node_of(connection.execute(_LOCK, {"of": generation}).one())
 
 
 def check_older(node: Node, version: int) -> None:
@@ -172,22 +175,12 @@ def move(
 
     :raises espm.errors.NodeBusy: it is not in state *was*.
     """
-    moving = _moving(was, becomes, tuple(values))
-    given = {f"new_{name}": value for name, value in values.items()}
-    row = connection.execute(moving, {"of": generation, "at": now(), **given}).mappings().first()
+    changed = {"state": becomes, "updated_at": now(), **values}
+    row = connection.execute(_MOVE[was], {"of": generation, **changed}).first()
     if row is None:
         msg = f"the node is not in state {was} any more"
         raise NodeBusy(msg)
-    return rows.node(row)
-
-
-@cache
-def _moving(was: NodeState, becomes: NodeState, names: tuple[str, ...]) -> Any:
-    moving = nodes.update().where(
-        nodes.c.generation == sa.bindparam("of"), among(nodes.c.state, [was])
-    )
-    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in names}
-    return moving.values(state=becomes, updated_at=sa.bindparam("at"), **values).returning(nodes)
+    return rows.node_of(row)
 
 
 def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:
