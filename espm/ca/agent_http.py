@@ -69,7 +69,7 @@ class AgentHttp:
     def certificate(self, certname: Certname) -> bytes | None:
         """Return the certificate the CA holds for *certname*, valid or revoked, if any."""
         pem = self._find("certificate", certname)
-        return None if pem is None else of_name(pem, certname)
+        return None if pem is None else x509.of_name(pem, certname)
 
     def request(self, certname: Certname) -> bytes | None:
         """Return the CSR of *certname* that waits at the CA, if any."""
@@ -146,17 +146,6 @@ class AgentHttp:
             return None
         msg = "the CA server does not answer as Puppet's CA does: look at [puppet] ca_url"
         raise BackendRefused(msg) from UnexpectedAnswer(reply.text[:500])
-
-
-def of_name(pem: bytes, certname: Certname) -> bytes:
-    """Return the certificate *pem*.
-
-    :raises espm.errors.BackendRefused: it is not one of *certname*.
-    """
-    if x509.common_name(pem) != certname:
-        msg = f"the CA gave the certificate of another name for {certname}"
-        raise BackendRefused(msg)
-    return pem
 
 
 def http_and_crl(

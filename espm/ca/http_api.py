@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espm.ca.agent_http import API, CAN, CHECKS, AgentHttp, http_and_crl, of_name
+from espm import x509
+from espm.ca.agent_http import API, CAN, CHECKS, AgentHttp, http_and_crl
 from espm.ca.signed import Signed
 from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown, causes
 from espm.puppet_http import Reply, UnexpectedAnswer
@@ -113,7 +114,7 @@ class HttpApi(AgentHttp):
         if signed is not None:
             with suppress(OSError, BackendRefused):
                 pem = signed.read(certname)
-                return None if pem is None else of_name(pem, certname)
+                return None if pem is None else x509.of_name(pem, certname)
         return super().certificate(certname)
 
     def check_rights(self, certname: Certname) -> None:
@@ -187,7 +188,7 @@ class HttpApi(AgentHttp):
 
     def _readable(self) -> Signed | None:
         """Return the CA's directory if it may be read; one thread at a time tries whether."""
-        if time.monotonic() - self._tried < _TRIED_SECONDS:
+        if self._is_proved():
             return self._signed
         rests = time.monotonic() - self._failed < _FAILED_SECONDS
         if self._signed is None or rests or not self._trying.acquire(blocking=False):
@@ -197,9 +198,12 @@ class HttpApi(AgentHttp):
         finally:
             self._trying.release()
 
+    def _is_proved(self) -> bool:
+        return time.monotonic() - self._tried < _TRIED_SECONDS
+
     def _proved(self, signed: Signed) -> bool:
         """Return whether *signed* is the directory of the CA that answers, tried lately."""
-        if time.monotonic() - self._tried < _TRIED_SECONDS:
+        if self._is_proved():
             return True
         try:
             self._try_directory(signed)

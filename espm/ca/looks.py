@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from espm import x509
 from espm.ca.cert_texts import blame
 from espm.ca.cert_tools import NO_FILE
-from espm.errors import BackendRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,9 +45,7 @@ class Looks:
         self._seen.pop(certname, None)
         if pem is None:
             return None
-        if x509.common_name(pem) != certname:
-            msg = f"the CA has the certificate of another name for {certname}"
-            raise BackendRefused(msg)
+        x509.of_name(pem, certname)
         self._seen[certname] = sha256(pem).hexdigest()
         return pem
 

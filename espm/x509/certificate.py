@@ -55,6 +55,17 @@ def common_name(pem: bytes) -> str:
     return str(names[0].value) if len(names) == 1 else ""
 
 
+def of_name(pem: bytes, name: str) -> bytes:
+    """Return the certificate *pem*, which the CA gave for *name*.
+
+    :raises espm.errors.BackendRefused: it is another name's, or no certificate.
+    """
+    if common_name(pem) != name:
+        msg = f"the CA gave the certificate of another name for {name}"
+        raise BackendRefused(msg)
+    return pem
+
+
 def certificates(pem: bytes) -> list[x509.Certificate]:
     """Return the certificates that are concatenated in *pem*.
 
