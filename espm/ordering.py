@@ -13,6 +13,7 @@ What an interruption leaves behind is taken back by :mod:`espm.endings`.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -66,7 +67,7 @@ class Delivery:
 class Request:
     """A CSR on its way to the CA.
 
-    :ivar pem: None when the CA has it already.
+    :ivar pem: None when the CA has it already; *waits* is the SHA-256 of its DER then.
     :ivar key: its public key, for the ledger.
     :ivar replaces: whether another CSR of that name that waits is to be removed.
     """
@@ -75,6 +76,7 @@ class Request:
     key: OrderedKey
     private_key: bytes | None = None
     replaces: bool = False
+    waits: str = ""
 
 
 def check_order(order: Order, certname: Certname, platform: Platform, ports: Ports) -> None:
@@ -113,14 +115,24 @@ def prepare(certname: Certname, order: Order, platform: Platform, ports: Ports) 
 def hand_in(certname: Certname, intent: Intent, request: Request, ports: Ports) -> None:
     """Give the CSR, whose key is in the ledger under *intent*, to the CA.
 
-    Whoever calls it takes back what it did when it raises.
+    One that the CA has already may have been exchanged before the name was ours, so it is looked
+    at once more.  Whoever calls it takes back what it did when it raises.
 
     :raises espm.errors.CsrPending: another waits, and is not to be replaced.
+    :raises espm.errors.CsrMismatch: another waits than the one to be signed.
     :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
     """
-    pem = request.pem
-    if pem is not None and _generating(request, ports) is None:
-        _offer(lambda: ports.ca.submit(certname, pem), certname, intent, request, ports)
+    if _generating(request, ports) is None:
+        _offer(lambda: _hand_in(certname, request, ports), certname, intent, request, ports)
+
+
+def _hand_in(certname: Certname, request: Request, ports: Ports) -> None:
+    if request.pem is not None:
+        ports.ca.submit(certname, request.pem)
+        return
+    # That it was signed meanwhile is no error: it is found when it is to be signed.
+    with suppress(CsrUnknown):
+        _waiting(certname, request.waits, ports)
 
 
 def sign(
@@ -194,6 +206,12 @@ def _request(certname: Certname, order: Order, platform: Platform, ports: Ports)
 
 
 def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) -> Request:
+    key_sha256 = _check_csr(_waiting(certname, sha256, ports), certname, platform, ports)
+    return Request(None, OrderedKey(key_sha256, KeyMaker.NODE), waits=sha256)
+
+
+def _waiting(certname: Certname, sha256: str, ports: Ports) -> bytes:
+    """Return the CSR that waits at the CA, if it is the one with that SHA-256."""
     csr = ports.ca.request(certname)
     if csr is None:
         msg = f"no CSR for {certname} waits at the CA; the agent has to submit it first"
@@ -204,8 +222,7 @@ def _pending(certname: Certname, sha256: str, platform: Platform, ports: Ports) 
             "fingerprint on the instance itself"
         )
         raise CsrMismatch(msg)
-    key_sha256 = _check_csr(csr, certname, platform, ports)
-    return Request(None, OrderedKey(key_sha256, KeyMaker.NODE))
+    return csr
 
 
 def _check_csr(csr: bytes, certname: Certname, platform: Platform, ports: Ports) -> str:

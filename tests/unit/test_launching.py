@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from espm import nodes, ordering, x509
-from espm.errors import CertnameTaken, CsrPending
+from espm.errors import CertnameTaken, CsrMismatch, CsrPending
+from espm.ledger import SqlLedger
 from espm.model import Classification
 from tests.alone import CLOUD, NAME, espm_alone
 
@@ -117,3 +118,44 @@ def test_what_waits_is_replaced_when_the_platform_says_so(espm: Espm) -> None:
     issued = launched.delivery.certificate.issued
     assert issued is not None
     assert issued.pem.encode() == espm.ca.issued[NAME]
+
+
+def test_a_csr_that_was_exchanged_before_the_name_was_reserved_is_not_signed(
+    espm: Espm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another life of the name comes and goes while we look at the CSR that waits for ours."""
+    ours, theirs = (x509.new_csr(NAME, x509.new_key()) for _ in range(2))
+    espm.ca.submit(NAME, ours)
+    reserve = SqlLedger.reserve
+
+    def exchange(ledger: SqlLedger, *args: Any, **kwargs: Any) -> Any:
+        espm.ca.withdraw(NAME)
+        espm.ca.submit(NAME, theirs)
+        return reserve(ledger, *args, **kwargs)
+
+    monkeypatch.setattr(SqlLedger, "reserve", exchange)
+    with pytest.raises(CsrMismatch):
+        launch(espm, sign_pending=x509.csr_der_sha256(ours))
+
+    assert espm.ca.issued == {}
+    assert espm.ca.requests == {NAME: theirs}
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_a_csr_that_was_signed_before_the_name_was_reserved_is_as_good(
+    espm: Espm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The administrator was quicker: the certificate is for the key that was named."""
+    ours = x509.new_csr(NAME, x509.new_key())
+    espm.ca.submit(NAME, ours)
+    reserve = SqlLedger.reserve
+
+    def sign(ledger: SqlLedger, *args: Any, **kwargs: Any) -> Any:
+        espm.ca.sign(NAME)
+        return reserve(ledger, *args, **kwargs)
+
+    monkeypatch.setattr(SqlLedger, "reserve", sign)
+    launched = launch(espm, sign_pending=x509.csr_der_sha256(ours))
+
+    assert launched.delivery is not None
+    assert len(espm.ca.signed) == 2  # The CA's own, and this one.
