@@ -1,4 +1,4 @@
-"""A deadline for an HTTPS call as a whole, which :mod:`requests` does not have.
+"""A deadline for an HTTPS call as a whole, which :mod:`urllib3` does not have.
 
 Its timeouts bound every single read: a server that drips a byte now and then is waited for
 without end.  Here each handshake, read and write of a connection gets what is left of the call's
@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
-from urllib3.util.retry import Retry
 from urllib3.util.ssl_ import create_urllib3_context
 
 if TYPE_CHECKING:
@@ -46,22 +44,6 @@ def left() -> float:
     return seconds
 
 
-class DeadlineAdapter(HTTPAdapter):
-    """Connections that keep the deadline; a call is never repeated behind the caller's back.
-
-    Each connection has a TLS context of its own, so that renewed certificates are read afresh.
-    """
-
-    def __init__(self) -> None:
-        never = Retry(total=0, connect=0, read=False, redirect=False, status=0, other=0)
-        super().__init__(max_retries=never, pool_connections=1, pool_maxsize=32)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Have the pool make our connections."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"https": _Pool}
-
-
 class _Socket(ssl.SSLSocket):
     """A TLS socket whose every step has only what is left of the call's time."""
 
@@ -79,11 +61,15 @@ class _Socket(ssl.SSLSocket):
 
 
 class _Connection(HTTPSConnection):
+    """A connection with a TLS context of its own, so that renewed certificates are read afresh."""
+
     def connect(self) -> None:
         self.ssl_context = create_urllib3_context(ssl_minimum_version=ssl.TLSVersion.TLSv1_2)
         self.ssl_context.sslsocket_class = _Socket
         super().connect()
 
 
-class _Pool(HTTPSConnectionPool):
+class DeadlinePool(HTTPSConnectionPool):
+    """Connections to one server that keep the deadline."""
+
     ConnectionCls = _Connection

@@ -9,22 +9,28 @@ from __future__ import annotations
 import json as jsonlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
 
-import requests
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError
+from urllib3.exceptions import TimeoutError as LateError
 
-from espm.deadline import DeadlineAdapter, left, within
+from espm.deadline import DeadlinePool, left, within
 from espm.errors import BackendRefused, BackendSilent, BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from urllib3 import BaseHTTPResponse
+
     from espm.model import Json, PuppetAccess
 
 #: The longest answer we take, in bytes; a CRL of an old CA has some megabytes.
 LONGEST = 64 * 1024 * 1024
+
+# Connections that are kept; more are made where more threads call at once.
+_KEPT = 32
+_HEADERS = {"Accept": "*/*", "User-Agent": "espm"}
 
 
 class UnexpectedAnswer(Exception):
@@ -63,6 +69,13 @@ class Reply:
             raise BackendUnavailable(msg) from exc
 
 
+class _Request(NamedTuple):
+    method: str
+    target: str
+    body: bytes | None
+    headers: Mapping[str, str]
+
+
 class PuppetHttp:
     """Calls to one server of Puppet, over connections that are kept; for any number of threads.
 
@@ -74,15 +87,17 @@ class PuppetHttp:
     def __init__(self, base_url: str, access: PuppetAccess) -> None:
         if not base_url.startswith("https://"):
             raise ConfigError([f"the URL of Puppet's server must begin with https://: {base_url}"])
-        self._base = base_url.rstrip("/")
+        base = urlsplit(base_url)
+        self._path = base.path.rstrip("/")
         self._timeout = access.timeout
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.verify = access.ca_file
-        self._session.cert = (access.certificate, access.private_key)
-        # Threads share the session; a cookie jar that takes nothing has nothing to share.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._session.mount("https://", DeadlineAdapter())
+        self._pool = DeadlinePool(
+            str(base.hostname),
+            base.port,
+            maxsize=_KEPT,
+            ca_certs=access.ca_file,
+            cert_file=access.certificate,
+            key_file=access.private_key,
+        )
 
     def call(  # noqa: PLR0913 -- each names one part of a request
         self,
@@ -109,45 +124,45 @@ class PuppetHttp:
         :raises espm.errors.BackendUnavailable: a 5xx, or an answer that can't be read.
         :raises espm.errors.BackendRefused: any other status that is not in *accept*.
         """
-        request = requests.Request(
-            method, self._base + path, params=params, json=json, data=body, headers=headers
-        )
-        prepared = self._session.prepare_request(request)
+        given = dict(_HEADERS, **(headers or {}))
+        if json is not None:
+            given["Content-Type"] = "application/json"
+            body = jsonlib.dumps(json).encode()
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        request = _Request(method, f"{self._path}{path}{query}", body, given)
         with within(self._timeout if timeout is None else timeout), _translated():
-            reply = self._ask(prepared)
+            reply = self._ask(request)
         return _accepted(f"{method} {path}", reply, accept)
 
     def close(self) -> None:
         """Close the connections that are kept.  Idempotent."""
-        self._session.close()
+        self._pool.close()
 
-    def _ask(self, prepared: requests.PreparedRequest) -> Reply:
+    def _ask(self, request: _Request) -> Reply:
         try:
-            return self._send(prepared)
-        except requests.ConnectionError as exc:
-            cut = bool(exc.args) and isinstance(exc.args[0], ProtocolError)
-            if not (cut and prepared.method == "GET"):
+            response = self._send(request)
+        except ProtocolError:
+            if request.method != "GET":
                 raise
-        return self._send(prepared)
-
-    def _send(self, prepared: requests.PreparedRequest) -> Reply:
-        session, seconds = self._session, left()
-        with session.send(
-            prepared,
-            stream=True,
-            timeout=(seconds, seconds),
-            allow_redirects=False,
-            verify=session.verify,
-            cert=session.cert,
-        ) as response:
+            response = self._send(request)
+        try:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(response.status_code, _body(response), headers)
+            return Reply(response.status, _body(response), headers)
+        finally:
+            # One that was read to its end has given its connection back already.
+            response.close()
+
+    def _send(self, request: _Request) -> BaseHTTPResponse:
+        """Send *request* and return the head of the answer; nothing is repeated or followed."""
+        return self._pool.urlopen(
+            *request, retries=False, redirect=False, timeout=left(), preload_content=False
+        )
 
 
-def _body(response: requests.Response) -> bytes:
+def _body(response: BaseHTTPResponse) -> bytes:
     """Return the whole body, unless it is too long."""
     body = bytearray()
-    for chunk in response.iter_content(65536):
+    for chunk in response.stream(65536, decode_content=False):
         body += chunk
         if len(body) > LONGEST:
             msg = f"Puppet's server answered more than {LONGEST} bytes"
@@ -160,21 +175,19 @@ def _translated() -> Iterator[None]:
     """Turn the errors of the libraries below into ours."""
     try:
         yield
-    except requests.exceptions.SSLError as exc:
+    except SSLError as exc:
         msg = (
             "no trusted connection to Puppet's server: its certificate does not fit its name and "
             "[puppet] ca_file, or it refuses espm's own"
         )
         raise BackendSilent(msg) from exc
-    except (requests.Timeout, TimeoutError) as exc:
+    except (ProtocolError, NewConnectionError) as exc:  # the second is a kind of LateError
+        msg = "Puppet's server could not be reached, or it broke off"
+        raise BackendSilent(msg) from exc
+    except (LateError, TimeoutError) as exc:
         msg = "Puppet's server did not answer in time"
         raise BackendSilent(msg) from exc
-    except requests.ConnectionError as exc:
-        late = bool(exc.args) and isinstance(exc.args[0], ReadTimeoutError)
-        trouble = "did not answer in time" if late else "could not be reached, or it broke off"
-        msg = f"Puppet's server {trouble}"
-        raise BackendSilent(msg) from exc
-    except (requests.RequestException, OSError) as exc:
+    except (HTTPError, OSError) as exc:
         msg = "the call to Puppet's server failed; espm's log says why"
         raise BackendSilent(msg) from exc
 
