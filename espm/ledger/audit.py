@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 
 from espm.errors import BackendRefused
 from espm.ledger import engine as database
-from espm.ledger.schema import audit, audit_head, intents, nodes, still_open
+from espm.ledger.schema import audit, audit_head
 from espm.model import CertificateState, IntentKind
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ GENESIS = "0" * 64
 Row: TypeAlias = dict[str, Any]
 """The columns of a row of the audit log, by name."""
 
+_WHO = ("platform", "certname", "generation", "request_id")
 _NOTES = "espm_audit_notes"
 _STUCK = "the audit log {}, so nothing can be changed; run 'espm audit verify'"
 
@@ -57,26 +58,35 @@ _CERTIFICATES = {
     CertificateState.REVOKED: (IntentKind.REVOKE, "done"),
 }
 
-# Made once: building a statement takes as long as running it.
-_WHO = sa.select(nodes.c.platform, nodes.c.certname, nodes.c.generation, intents.c.request_id)
-#: Who asked for the intent :ident.
-OF_INTENT = _WHO.join_from(intents, nodes).where(intents.c.ident == sa.bindparam("ident"))
-#: Who asked for what is done with the certificates of the node :generation now: at most one
-#: intent, for a CHANGE, the only one that can be open beside another, touches no certificate.
-OF_NODE = (
-    _WHO.join_from(
-        nodes,
-        intents,
-        sa.and_(
-            intents.c.generation == nodes.c.generation,
-            still_open,
-            intents.c.kind != IntentKind.CHANGE,
-        ),
-        isouter=True,
-    )
-    .where(nodes.c.generation == sa.bindparam("generation"))
-    .order_by(intents.c.number.desc())
-    .limit(1)
+
+def _who(table: str, request_id: str) -> tuple[sa.ColumnElement[Any], ...]:
+    """Return what an update of *table* has to return to tell whose the row is, and who asked.
+
+    Written as text, for SQLAlchemy leaves out the names of tables behind RETURNING, within
+    subqueries too.
+    """
+    of_node = f"FROM nodes WHERE nodes.generation = {table}.generation"
+    found = {
+        "platform": f"(SELECT nodes.platform {of_node})",
+        "certname": f"(SELECT nodes.certname {of_node})",
+        "generation": f"{table}.generation",
+        "request_id": request_id,
+    }
+    return tuple(sa.literal_column(text).label(f"who_{name}") for name, text in found.items())
+
+
+# What an update returns costs less than a question of its own.
+#: Who asked for an intent: what its update has to return for :func:`note_closed`.
+WHO_CLOSED = _who("intents", "intents.request_id")
+#: Who asked for what is done with a certificate now: what its update has to return for
+#: :func:`note_certificate`.  At most one intent, for a CHANGE, the only one that can be open beside
+#: another, touches no certificate.
+WHO_MOVED = _who(
+    "certificates",
+    """(SELECT intents.request_id FROM intents
+        WHERE intents.generation = certificates.generation
+          AND intents.closed_at IS NULL AND intents.kind != 'change'
+        ORDER BY intents.number DESC LIMIT 1)""",
 )
 _HEAD = sa.select(audit_head.c.number, audit_head.c.hash).with_for_update()
 _MOVE_HEAD = audit_head.update().values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
@@ -122,22 +132,34 @@ def note_opened(connection: sa.Connection, node: Node, kind: IntentKind, request
         _note(connection, who, kind, "begun")
 
 
-def note_closed(connection: sa.Connection, intent: Intent, outcome: str) -> None:
-    """Note how *intent* ended, if that is more than what its certificates tell."""
+def note_closed(
+    connection: sa.Connection, intent: Intent, outcome: str, moved: sa.RowMapping
+) -> None:
+    """Note how *intent* ended, if that is more than what its certificates tell.
+
+    :param moved: what the update returned that closed it, with :data:`WHO_CLOSED`.
+    """
     if intent.kind in _TOLD_AT_END:
-        who = connection.execute(OF_INTENT, {"ident": intent.ident}).mappings().one()
-        _note(connection, dict(who), intent.kind, outcome)
+        _note(connection, _named(moved), intent.kind, outcome)
 
 
-def note_certificate(connection: sa.Connection, certificate: Certificate) -> None:
-    """Note what has become of *certificate* just now."""
+def note_certificate(
+    connection: sa.Connection, certificate: Certificate, moved: sa.RowMapping
+) -> None:
+    """Note what has become of *certificate* just now.
+
+    :param moved: what the update returned that moved it, with :data:`WHO_MOVED`.
+    """
     if certificate.state not in _CERTIFICATES:
         return
     action, outcome = _CERTIFICATES[certificate.state]
     issued = certificate.issued
     known = {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint} if issued else {}
-    who = connection.execute(OF_NODE, {"generation": certificate.generation}).mappings().one()
-    _note(connection, dict(who), action, outcome, **known)
+    _note(connection, _named(moved), action, outcome, **known)
+
+
+def _named(moved: sa.RowMapping) -> Row:
+    return {name: moved[f"who_{name}"] for name in _WHO}
 
 
 def _note(

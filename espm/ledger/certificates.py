@@ -13,12 +13,14 @@ from espm.ledger import audit, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
 from espm.ledger.schema import among, certificates, ended, nodes, standing
-from espm.model import CertificateState, Certname, IntentKind, NodeState
+from espm.model import Certificate, CertificateState, Certname, IntentKind, NodeState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from espm.model import Certificate, Issued, KeyMaker, Node
+    from sqlalchemy.sql.dml import ReturningUpdate
+
+    from espm.model import Issued, KeyMaker, Node
 
 _ORDERED, _VALID = CertificateState.ORDERED, CertificateState.VALID
 _REVOKING, _REVOKED = CertificateState.REVOKING, CertificateState.REVOKED
@@ -45,6 +47,7 @@ OUTSTANDING = (
     .where(certificates.c.generation == sa.bindparam("of"), standing)
     .order_by(certificates.c.ident)
 )
+_INSERT = certificates.insert().returning(certificates.c.ident)
 _NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}
 
 
@@ -59,16 +62,19 @@ def insert(
     if node.state is not _NEEDED.get(kind):
         msg = f"{node.certname} is {node.state}"
         raise NodeBusy(msg)
-    refuse_second(connection, node)
-    added = certificates.insert().values(
-        generation=node.generation, key_sha256=key_sha256, key_maker=maker, state=_ORDERED
-    )
+    values = {
+        "generation": node.generation,
+        "key_sha256": key_sha256,
+        "key_maker": maker,
+        "state": _ORDERED,
+    }
     try:
-        return rows.certificate(connection.execute(added.returning(certificates)).mappings().one())
+        ident = connection.execute(_INSERT, values).scalar_one()
     except IntegrityError as exc:
         if not is_duplicate(exc):
             raise
         raise _exists(node) from exc
+    return Certificate(ident, node.generation, key_sha256, maker, _ORDERED)
 
 
 def refuse_second(connection: sa.Connection, node: Node) -> None:
@@ -80,27 +86,24 @@ def refuse_second(connection: sa.Connection, node: Node) -> None:
         raise _exists(node)
 
 
-def ordered(connection: sa.Connection, generation: int) -> Certificate:
-    """Return the certificate that is ordered for a node.
+def fill(connection: sa.Connection, generation: int, issued: Issued) -> Certificate:
+    """Move the certificate that is ordered for a node to valid.
 
-    :raises espm.errors.Conflict: none is any more.
+    :raises espm.errors.BackendRefused: what was issued is not for the key that was ordered.
+    :raises espm.errors.Conflict: none is on order any more.
     """
-    found = _on_order(connection, generation)
-    if not found:
+    values = {"of": generation, "state": _VALID, **rows.issued_values(issued)}
+    filled = _moved(connection, MOVE_ORDERED, values)
+    if filled is None:
         msg = "the certificate is not on order any more"
         raise Conflict(msg)
-    return found[0]
+    _check_key(filled, issued)
+    return filled
 
 
 def decline(connection: sa.Connection, generation: int) -> None:
     """Make what is ordered for a node void, and not one that :func:`ended_since` finds."""
-    for certificate in _on_order(connection, generation):
-        _move(connection, certificate, (_ORDERED,), {"state": CertificateState.VOID})
-
-
-def _on_order(connection: sa.Connection, generation: int) -> list[Certificate]:
-    found = connection.execute(OUTSTANDING, {"of": generation}).mappings()
-    return [each for each in map(rows.certificate, found) if each.state is _ORDERED]
+    _moved(connection, MOVE_ORDERED, {"of": generation, "state": CertificateState.VOID})
 
 
 def _exists(node: Node) -> CertificateExists:
@@ -175,23 +178,44 @@ def _move(
 ) -> Certificate:
     """Set *values* if the certificate is in one of *states*, and return it as it is then."""
     this: dict[str, Any] = {"of": certificate.ident}
-    moved = 0
-    if states:
-        moved = connection.execute(_moving(states), this | values).rowcount
-    current = rows.certificate(connection.execute(_BY_IDENT, this).mappings().one())
-    if moved:
-        audit.note_certificate(connection, current)
-    return current
+    moved = _moved(connection, moving(states), this | values) if states else None
+    if moved is None:
+        return rows.certificate(connection.execute(_BY_IDENT, this).mappings().one())
+    return moved
+
+
+def _moved(
+    connection: sa.Connection, statement: ReturningUpdate[Any], values: dict[str, Any]
+) -> Certificate | None:
+    """Run an update of at most one certificate; return what it moved, having noted that."""
+    row = connection.execute(statement, values).mappings().first()
+    if row is None:
+        return None
+    certificate = rows.certificate(row)
+    audit.note_certificate(connection, certificate, row)
+    return certificate
 
 
 _THIS = certificates.c.ident == sa.bindparam("of")
 _BY_IDENT = sa.select(certificates).where(_THIS)
 
 
+# What is set is said by the parameters that have the names of columns.
+def _update(
+    this: sa.ColumnElement[bool], states: tuple[CertificateState, ...]
+) -> ReturningUpdate[Any]:
+    moving = certificates.update().where(this, among(certificates.c.state, states))
+    return moving.returning(certificates, *audit.WHO_MOVED)
+
+
 @cache
-def _moving(states: tuple[CertificateState, ...]) -> sa.Update:
-    """Return the update that sets the columns which have parameters of their names."""
-    return certificates.update().where(_THIS, among(certificates.c.state, states))
+def moving(states: tuple[CertificateState, ...]) -> ReturningUpdate[Any]:
+    """Return the update of the certificate :of if it is in one of *states*."""
+    return _update(_THIS, states)
+
+
+#: The update of what is ordered for the node :of.
+MOVE_ORDERED = _update(certificates.c.generation == sa.bindparam("of"), (_ORDERED,))
 
 
 def _conflict(certificate: Certificate, state: CertificateState) -> Conflict:

@@ -28,11 +28,12 @@ import sqlalchemy as sa
 from espm.errors import NodeBusy
 from espm.ledger import audit, replays, rows
 from espm.ledger.schema import intents, nodes, still_open
+from espm.model import Intent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from espm.model import Intent, IntentKind, Json, Node
+    from espm.model import IntentKind, Json, Node
 
 # Due whatever the clock says, also when it is set back.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,8 +79,12 @@ _HELD = sa.and_(
     still_open,
 )
 _RENEW = intents.update().where(_HELD).values(lease_until=sa.bindparam("until"))
-_FINISH = intents.update().where(_HELD)
-_FINISH = _FINISH.values(closed_at=sa.bindparam("at"), outcome=sa.bindparam("end"), owner=None)
+FINISH = (
+    intents.update()
+    .where(_HELD)
+    .values(closed_at=sa.bindparam("at"), outcome=sa.bindparam("end"), owner=None)
+    .returning(*audit.WHO_CLOSED)
+)
 _GIVEN_UP: dict[str, Any] = {
     "owner": None,
     "lease_until": sa.bindparam("due"),
@@ -91,7 +96,10 @@ _LEAVE_OTHERS = intents.update().where(intents.c.owner != sa.bindparam("by"), st
 _LEAVE_OTHERS = _LEAVE_OTHERS.values(_GIVEN_UP)
 _SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
 _SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
-_INSERT = intents.insert().returning(intents)
+_INSERT = intents.insert()
+#: An open intent of the node :of.
+ANY_OPEN = sa.select(intents.c.number).where(intents.c.generation == sa.bindparam("of"), still_open)
+ANY_OPEN = ANY_OPEN.limit(1)
 _CLOSED = sa.select(intents.c.closed_at).where(intents.c.ident == sa.bindparam("of"))
 
 
@@ -116,18 +124,20 @@ def insert(
     request_id: str,
 ) -> Intent:
     """Add a claimed intent and return it."""
+    begun = Intent(uuid4().hex, node.generation, kind, dict(payload))
     values = {
-        "ident": uuid4().hex,
-        "generation": node.generation,
+        "ident": begun.ident,
+        "generation": begun.generation,
         "kind": kind,
         "payload": rows.dump(dict(payload)),
-        "attempts": 0,
+        "attempts": begun.attempts,
         "request_id": request_id,
         "created_at": now(),
         **claimant.claim(),
     }
     audit.note_opened(connection, node, kind, request_id)
-    return rows.intent(connection.execute(_INSERT, values).mappings().one())
+    connection.execute(_INSERT, values)
+    return begun
 
 
 def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None:
@@ -137,7 +147,7 @@ def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None
     """
     until = {"until": now() + claimant.lease}
     if connection.execute(_RENEW, claimant.held(intent) | until).rowcount != 1:
-        raise _taken_over()
+        raise taken_over()
 
 
 def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcome: str) -> None:
@@ -146,15 +156,21 @@ def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcom
     :raises espm.errors.NodeBusy: the claim does not stand any more.
     """
     end = {"at": now(), "end": outcome}
-    if connection.execute(_FINISH, claimant.held(intent) | end).rowcount != 1:
-        raise _taken_over()
+    closed = connection.execute(FINISH, claimant.held(intent) | end).mappings().first()
+    if closed is None:
+        raise taken_over()
     replays.settle(connection, intent, done=outcome == "done")
-    audit.note_closed(connection, intent, outcome)
+    audit.note_closed(connection, intent, outcome, closed)
 
 
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:
     """Return whether *intent* was closed, by whomever."""
     return connection.execute(_CLOSED, {"of": intent.ident}).scalar_one() is not None
+
+
+def is_any_open(connection: sa.Connection, generation: int) -> bool:
+    """Return whether the node has an open intent."""
+    return connection.execute(ANY_OPEN, {"of": generation}).first() is not None
 
 
 def supersede(connection: sa.Connection, generation: int) -> None:
@@ -232,5 +248,6 @@ def _claim(connection: sa.Connection, claimant: Claimant, row: sa.RowMapping) ->
     return rows.intent(connection.execute(claiming.returning(intents)).mappings().one())
 
 
-def _taken_over() -> NodeBusy:
+def taken_over() -> NodeBusy:
+    """Return the error of one whose claim does not stand any more."""
     return NodeBusy("this operation was taken over or ended by another one; look at the node")

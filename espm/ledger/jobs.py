@@ -17,22 +17,21 @@ if TYPE_CHECKING:
 
     from espm.model import Intent, Node
 
+#: The intent :of and its node.
+BY_IDENT = sa.select(intents, nodes).join_from(intents, nodes)
+BY_IDENT = BY_IDENT.where(intents.c.ident == sa.bindparam("of"))
+
 
 def find(connection: sa.Connection, platform: str, ident: str) -> Job:
     """Return the platform's job of that name.
 
     :raises espm.errors.JobUnknown: it has none.
     """
-    row = connection.execute(by_ident(ident)).mappings().first()
+    row = connection.execute(BY_IDENT, {"of": ident}).mappings().first()
     if row is None or row[nodes.c.platform] != platform:
         msg = "the platform has no job of that name"
         raise JobUnknown(msg)
     return _job(connection, row)
-
-
-def by_ident(ident: str) -> sa.Select[Any]:
-    """Return the query for an intent and its node."""
-    return sa.select(intents, nodes).join_from(intents, nodes).where(intents.c.ident == ident)
 
 
 def open_of(connection: sa.Connection, node: Node, kinds: Collection[IntentKind]) -> Intent | None:

@@ -16,12 +16,12 @@ from espm.ledger import claims, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
 from espm.ledger.schema import among, ended, intents, live, nodes, still_open
-from espm.model import IntentKind, NodeState
+from espm.model import IntentKind, Node, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from espm.model import Certname, Classification, Node
+    from espm.model import Certname, Classification
 
 #: Which open intents are in the way of a new one, and of what state the node must be.
 _EXCLUDED_BY = {
@@ -42,7 +42,11 @@ _MOVE = {
     state: nodes.update().where(_THIS, among(nodes.c.state, [state])).returning(nodes)
     for state in NodeState
 }
-_INSERT = nodes.insert().returning(nodes)
+_INSERT = nodes.insert().returning(nodes.c.generation)
+#: Whose the name :name is.
+HOLDER = sa.select(nodes.c.platform, nodes.c.state).where(
+    nodes.c.certname == sa.bindparam("name"), live
+)
 _OPEN = sa.select(intents.c.kind).where(intents.c.generation == sa.bindparam("of"), still_open)
 # A revocation under way is in no deletion's way: both do the same to the certificate, and each of
 # its steps may be repeated.
@@ -66,37 +70,33 @@ def insert(
     """
     _check_free(connection, certname, platform)
     moment = now()
+    state, version = NodeState.ADDING, 1
     values = {
         "certname": certname,
         "platform": platform,
-        "state": NodeState.ADDING,
-        "version": 1,
+        "state": state,
+        "version": version,
         "classification": rows.dump_classification(classification),
         "created_at": moment,
         "updated_at": moment,
     }
     try:
-        return rows.node_of(connection.execute(_INSERT, values).one())
+        generation = connection.execute(_INSERT, values).scalar_one()
     except IntegrityError as exc:
         if not is_duplicate(exc):
             raise
         raise _taken(certname) from exc
+    return Node(generation, certname, platform, state, version, classification, moment, moment)
 
 
 def _check_free(connection: sa.Connection, certname: Certname, platform: str) -> None:
-    holder = connection.execute(live_by_name(certname)).mappings().first()
+    holder = connection.execute(HOLDER, {"name": certname}).mappings().first()
     if holder is None:
         return
     if holder["platform"] == platform and holder["state"] == NodeState.DELETING:
         msg = f"{certname} is being deleted; try again when that is done"
         raise NodeBusy(msg)
     raise _taken(certname)
-
-
-def live_by_name(certname: Certname) -> sa.Select[Any]:
-    """Return the query for whose the name is."""
-    query = sa.select(nodes.c.platform, nodes.c.state)
-    return query.where(nodes.c.certname == certname, live)
 
 
 def _taken(certname: Certname) -> CertnameTaken:
@@ -175,12 +175,20 @@ def move(
 
     :raises espm.errors.NodeBusy: it is not in state *was*.
     """
-    changed = {"state": becomes, "updated_at": now(), **values}
-    row = connection.execute(_MOVE[was], {"of": generation, **changed}).first()
-    if row is None:
+    moved = moved_if(connection, generation, was, becomes, **values)
+    if moved is None:
         msg = f"the node is not in state {was} any more"
         raise NodeBusy(msg)
-    return rows.node_of(row)
+    return moved
+
+
+def moved_if(
+    connection: sa.Connection, generation: int, was: NodeState, becomes: NodeState, **values: Any
+) -> Node | None:
+    """As :func:`move`, but return None when the node is not in state *was*.  Locks it if it is."""
+    changed = {"state": becomes, "updated_at": now(), **values}
+    row = connection.execute(_MOVE[was], {"of": generation, **changed}).first()
+    return None if row is None else rows.node_of(row)
 
 
 def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:
@@ -204,8 +212,9 @@ def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:
 
 
 def _admit_delete(connection: sa.Connection, node: Node) -> None:
-    _refuse_if(connection, node, _NOT_TO_DELETE, now=now())
-    claims.supersede(connection, node.generation)
+    if claims.is_any_open(connection, node.generation):
+        _refuse_if(connection, node, _NOT_TO_DELETE, now=now())
+        claims.supersede(connection, node.generation)
     if node.state is not NodeState.DELETING:
         move(connection, node.generation, node.state, NodeState.DELETING)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from espm.model import Intent, Kept, Replay, ReplayKey
+    from espm.model import Certificate, Intent, Kept, Replay, ReplayKey
 
 
 class SqlReplays:
@@ -34,10 +34,17 @@ class SqlReplays:
         view._mark = Mark(key, digest, None if former is None else former.ident)  # noqa: SLF001
         return view
 
-    def _noted(self, connection: sa.Connection, intent: Intent) -> Intent:
-        """Return *intent*, which was just begun, having noted the key if there is one."""
+    def _noted(
+        self, connection: sa.Connection, intent: Intent, ordered: Certificate | None = None
+    ) -> Intent:
+        """Return *intent*, which was just begun, having noted the key if there is one.
+
+        :param ordered: the certificate that was ordered under it in the same moment.
+        """
         if self._mark is not None:
             replays.note(connection, self._mark, intent, now())
+            if ordered is not None:
+                replays.tie(connection, intent, ordered)
         return intent
 
     def replay(self, key: ReplayKey) -> Replay | None:

@@ -87,9 +87,22 @@ def sweep(moment: datetime) -> sa.Delete:
     return replays.delete().where(replays.c.ident.in_(old))
 
 
+# Made once: building a statement takes longer than running it.
+_OF_INTENT = replays.update().where(replays.c.intent == sa.bindparam("of"))
+_TIE = _OF_INTENT.values(certificate=sa.bindparam("to"))
+#: Whether what the intent :of made stands.
+MADE = _OF_INTENT.values(made=sa.bindparam("is"))
+_MADE_IF_VALID = _OF_INTENT.values(
+    made=sa.exists().where(
+        certificates.c.ident == replays.c.certificate,
+        among(certificates.c.state, [CertificateState.VALID]),
+    )
+)
+
+
 def tie(connection: sa.Connection, intent: Intent, certificate: Certificate) -> None:
     """Note the certificate that was ordered under *intent*, if a key is tied to that."""
-    connection.execute(of_intent(intent.ident).values(certificate=certificate.ident))
+    connection.execute(_TIE, {"of": intent.ident, "to": certificate.ident})
 
 
 def settle(connection: sa.Connection, intent: Intent, *, done: bool) -> None:
@@ -99,20 +112,15 @@ def settle(connection: sa.Connection, intent: Intent, *, done: bool) -> None:
     """
     if intent.kind not in _NOTED:
         return
-    valid = among(certificates.c.state, [CertificateState.VALID])
-    standing = sa.exists().where(certificates.c.ident == replays.c.certificate, valid)
-    made = standing if done and intent.kind is IntentKind.ISSUE else sa.literal(done)
-    connection.execute(of_intent(intent.ident).values(made=made))
+    if done and intent.kind is IntentKind.ISSUE:
+        connection.execute(_MADE_IF_VALID, {"of": intent.ident})
+    else:
+        connection.execute(MADE, {"of": intent.ident, "is": done})
 
 
 def unmake(connection: sa.Connection, intent: Intent) -> None:
     """Note that what *intent* made is taken back, and nobody was told of it."""
-    connection.execute(of_intent(intent.ident).values(made=False))
-
-
-def of_intent(ident: str) -> sa.Update:
-    """Return the update of the row that hangs on an intent."""
-    return replays.update().where(replays.c.intent == ident)
+    connection.execute(MADE, {"of": intent.ident, "is": False})
 
 
 def _of(key: ReplayKey) -> sa.ColumnElement[bool]:

@@ -100,9 +100,8 @@ class SqlLedger(Reader, SqlReplays):
             add = IntentKind.ADD
             intent = claims.insert(connection, self._claimant, node, add, {}, request_id)
             claimed.append(intent)
-            self._noted(connection, intent)
-            if key is not None:
-                _order(connection, node, intent, *key)
+            ordered = key and certificates.insert(connection, node, add, *key)
+            self._noted(connection, intent, ordered)
             return node, intent
 
     def begin(
@@ -139,20 +138,19 @@ class SqlLedger(Reader, SqlReplays):
     def activate(self, intent: Intent) -> Node:
         """See :meth:`espm.ports.Ledger.activate`."""
         with self._writing() as connection:
-            nodes.lock(connection, intent.generation)
-            claims.finish(connection, self._claimant, intent, "done")
             adding, active = NodeState.ADDING, NodeState.ACTIVE
-            return nodes.move(connection, intent.generation, adding, active)
+            node = nodes.move(connection, intent.generation, adding, active)
+            claims.finish(connection, self._claimant, intent, "done")
+            return node
 
     def fulfil(self, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
         """See :meth:`espm.ports.Ledger.fulfil`."""
         with self._writing() as connection:
-            nodes.lock(connection, intent.generation)
-            ordered = certificates.ordered(connection, intent.generation)
-            certificate = certificates.record(connection, ordered, issued)
-            claims.finish(connection, self._claimant, intent, "done")
             adding, active = NodeState.ADDING, NodeState.ACTIVE
-            return nodes.move(connection, intent.generation, adding, active), certificate
+            node = nodes.move(connection, intent.generation, adding, active)
+            certificate = certificates.fill(connection, intent.generation, issued)
+            claims.finish(connection, self._claimant, intent, "done")
+            return node, certificate
 
     def decline(self, intent: Intent) -> None:
         """See :meth:`espm.ports.Ledger.decline`."""
@@ -188,11 +186,11 @@ class SqlLedger(Reader, SqlReplays):
 
     def _bury(self, connection: sa.Connection, intent: Intent) -> None:
         undone = intent.kind is IntentKind.ADD
-        nodes.lock(connection, intent.generation)
-        if not claims.is_closed(connection, intent):
-            end = NodeState.UNDONE if undone else NodeState.DELETED
+        end = NodeState.UNDONE if undone else NodeState.DELETED
+        if nodes.moved_if(connection, intent.generation, NodeState.DELETING, end):
             claims.finish(connection, self._claimant, intent, "undone" if undone else "done")
-            nodes.move(connection, intent.generation, NodeState.DELETING, end)
+        elif not claims.is_closed(connection, intent):
+            raise claims.taken_over()
 
     def leave(self, intent: Intent, error: str, *, delay: float = 0.0) -> None:
         """See :meth:`espm.ports.Ledger.leave`; fine when the claim does not stand any more.
@@ -237,7 +235,9 @@ class SqlLedger(Reader, SqlReplays):
         with self._writing() as connection:
             node = nodes.lock(connection, intent.generation)
             claims.renew(connection, self._claimant, intent)
-            return _order(connection, node, intent, key_sha256, key_maker)
+            ordered = certificates.insert(connection, node, intent.kind, key_sha256, key_maker)
+            replays.tie(connection, intent, ordered)
+            return ordered
 
     def adopt(self, certificate: Certificate, issued: Issued) -> Certificate:
         """See :meth:`espm.ports.Ledger.adopt`."""
@@ -265,11 +265,3 @@ class SqlLedger(Reader, SqlReplays):
         """See :meth:`espm.ports.Ledger.ping`; commits a row, as a full disk fails only then."""
         with self._writing() as connection:
             connection.execute(pulse.update().values(beaten_at=now()))
-
-
-def _order(
-    connection: sa.Connection, node: Node, intent: Intent, key_sha256: str, maker: KeyMaker
-) -> Certificate:
-    ordered = certificates.insert(connection, node, intent.kind, key_sha256, maker)
-    replays.tie(connection, intent, ordered)
-    return ordered

@@ -285,10 +285,10 @@ def test_many_threads_make_one_chain(ledger: SqlLedger, url: str, logged: list[s
 def test_nobody_waits_for_a_change_that_is_not_at_its_end(postgres_url: str) -> None:
     """The head is locked last: who notes first does not hold up who commits first."""
     with open_ledger(postgres_url) as ledger:
-        _, slow = reserve(ledger, "slow")
+        slow, _ = reserve(ledger, "slow")
         _, quick = reserve(ledger, "quick")
         with audit.writing(ledger._engine) as connection:
-            audit.note_closed(connection, slow, "done")
+            audit.note_opened(connection, slow, IntentKind.DELETE, "r-slow")
             ledger.activate(quick)
 
     assert [row["certname"] for row in told(postgres_url)[-2:]] == ["quick", "slow"]
@@ -297,10 +297,10 @@ def test_nobody_waits_for_a_change_that_is_not_at_its_end(postgres_url: str) -> 
 
 def test_a_transaction_may_tell_several_things(ledger: SqlLedger, url: str) -> None:
     """They get numbers in the order in which they were noted."""
-    intents = [reserve(ledger, name)[1] for name in ("a", "b", "c")]
+    nodes = [reserve(ledger, name)[0] for name in ("a", "b", "c")]
     with audit.writing(ledger._engine) as connection:
-        for intent in intents:
-            audit.note_closed(connection, intent, "undone")
+        for node in nodes:
+            audit.note_opened(connection, node, IntentKind.DELETE, "r-all")
 
     assert [(row["number"], row["certname"]) for row in told(url)] == [(1, "a"), (2, "b"), (3, "c")]
     assert fault(url) is None
