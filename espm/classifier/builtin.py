@@ -147,8 +147,8 @@ class BuiltinClassifier:
         :raises espm.errors.BackendRefused: a later life of the name is in force.
         """
         with self._lock:
-            self._publish(node, self._groups)
-            if self._documents.is_later(node.certname, node.generation):
+            changed = self._publish(node, self._groups)
+            if not changed and self._documents.is_later(node.certname, node.generation):
                 msg = (
                     "the ENC has a document of a later node of this name than the ledger knows; "
                     "the ledger may be an old copy: run 'espm check'"

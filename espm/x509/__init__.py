@@ -14,6 +14,7 @@ PEM is bytes, hashes are SHA-256 in lower-case hex.
 
 from espm.x509.certificate import (
     certificates,
+    check_issued,
     colons,
     common_name,
     fingerprint,
@@ -23,7 +24,7 @@ from espm.x509.certificate import (
     spki_pin,
 )
 from espm.x509.crl import Revocations, revoked
-from espm.x509.csr import check_csr, check_issued, csr_der_sha256, csr_key_sha256, new_csr
+from espm.x509.csr import check_csr, csr_der_sha256, csr_key_sha256, new_csr
 from espm.x509.keys import Key, key_pem, key_sha256, new_key
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from espm.errors import BackendRefused
 from espm.model import Issued
+from espm.x509 import oids
 from espm.x509.keys import key_sha256, spki
 from espm.x509.unreadable import readable
 
@@ -44,6 +46,26 @@ def parse_certificate(pem: bytes) -> Issued:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
     )
+
+
+def check_issued(pem: bytes, certname: str, extensions: Sequence[str]) -> None:
+    """Return when a certificate has nothing that a CSR must not ask for.
+
+    The CSR that was checked and the one that the CA signs are two looks at one place.
+
+    :raises espm.errors.BackendRefused: it has.
+    """
+    with readable(BackendRefused, "the CA gave a certificate whose extensions can't be read"):
+        found = list(_load(pem).extensions)
+    for extension in found:
+        oid = extension.oid.dotted_string
+        ours = oid.startswith(oids.PUPPET)
+        other_name = extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME and list(
+            extension.value
+        ) != [x509.DNSName(certname)]
+        if other_name or (ours and not oids.allowed(oid, extensions)):
+            msg = f"the CA signed an extension that was not asked for: {oids.name(oid)}"
+            raise BackendRefused(msg)
 
 
 def common_name(pem: bytes) -> str:
@@ -151,8 +173,12 @@ def _usage(*, encipherment: bool) -> x509.KeyUsage:
     )
 
 
+@lru_cache(maxsize=64)
 def _load(pem: bytes) -> x509.Certificate:
-    """Return a certificate that can be read, but for its key and its extensions."""
+    """Return a certificate that can be read, but for its key and its extensions.
+
+    What the CA has just signed is looked at from several sides, so the last ones are remembered.
+    """
     with readable(BackendRefused, "the CA answered with something that is not a certificate"):
         certificate = x509.load_pem_x509_certificate(pem)
         for part in ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"):

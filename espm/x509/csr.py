@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
 
-from espm.errors import BackendRefused, InvalidCsr
+from espm.errors import InvalidCsr
 from espm.x509 import oids
 from espm.x509.keys import Key, key_sha256
 from espm.x509.signatures import signed_by_itself
@@ -173,26 +173,6 @@ def _check_extensions(
                 "of espm's configuration does not allow"
             )
             raise InvalidCsr(msg)
-
-
-def check_issued(pem: bytes, certname: str, extensions: Sequence[str]) -> None:
-    """Return when a certificate has nothing that a CSR must not ask for.
-
-    The CSR that was checked and the one that the CA signs are two looks at one place.
-
-    :raises espm.errors.BackendRefused: it has.
-    """
-    with readable(BackendRefused, "the CA gave a certificate whose extensions can't be read"):
-        found = list(x509.load_pem_x509_certificate(pem).extensions)
-    for extension in found:
-        oid = extension.oid.dotted_string
-        ours = oid.startswith(oids.PUPPET)
-        other_name = extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME and list(
-            extension.value
-        ) != [x509.DNSName(certname)]
-        if other_name or (ours and not oids.allowed(oid, extensions)):
-            msg = f"the CA signed an extension that was not asked for: {oids.name(oid)}"
-            raise BackendRefused(msg)
 
 
 def _check_alternative_names(names: x509.ExtensionType, certname: str) -> None:
