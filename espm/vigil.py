@@ -21,7 +21,7 @@ from espm.model import CertificateState
 from espm.proving import heal, revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable
 
     from espm.model import Certname, Issued
     from espm.ports import Ports
@@ -44,47 +44,44 @@ class Vigil:
         self._lost: frozenset[int] = frozenset()
 
     def look(self, ports: Ports) -> None:
-        """Look at what is watched, if it is time; never raises what the CA does.
-
-        :raises espm.errors.BackendUnavailable: the ledger is away.
-        """
+        """Look at what is watched, if it is time; never raises what the CA or the ledger does."""
         if time.monotonic() < self._next:
             return
-        watched = ports.ledger.watched(WATCHED)
         try:
             asking = replace(ports, ca=FailFast(ports.ca))
-            self._lost = look_again(watched, asking, known=self._lost)
+            self._lost = look_again(WATCHED, asking, known=self._lost)
         except BackendError as error:
             log.warning("could not look again at what was revoked: %s", causes(error))
         self._next = time.monotonic() + EVERY
 
 
-def look_again(
-    watched: Sequence[Named], ports: Ports, *, known: Collection[int] = ()
-) -> frozenset[int]:
+def look_again(seconds: float, ports: Ports, *, known: Collection[int] = ()) -> frozenset[int]:
     """Put right what is not any more, or not yet, as the ledger says it is.
 
+    :param seconds: for how long what is over is looked at again.
     :param known: serials that were lost at the last look, and are not to be counted once more.
     :returns: the serials that are lost, and could not be healed.
-    :raises espm.errors.BackendError: the CA can't be asked.
+    :raises espm.errors.BackendError: the ledger or the CA can't be asked.
     """
-    over = {CertificateState.REVOKED, CertificateState.VOID}
-    strays = [item for item in watched if item[1].state not in over]
-    for certname, certificate in watched:
+    strays: list[Named] = []
+    for certname, certificate in ports.ledger.watched(seconds):
         if certificate.state is CertificateState.VOID:
             strays += settling.turned_up(certname, certificate, ports)
+        else:
+            strays.append((certname, certificate))
     for error in settling.settle(strays, ports).values():
         log.error("a certificate that is nobody's is not revoked yet: %s", causes(error))
-    revoked = [
+    # Thousands may be revoked in that time, so of those that are as they should be none is kept.
+    revoked = (
         (certname, certificate.issued)
-        for certname, certificate in watched
-        if certificate.state is CertificateState.REVOKED and certificate.issued is not None
-    ]
+        for certname, certificate in ports.ledger.revoked(seconds)
+        if certificate.issued is not None
+    )
     return frozenset(issued.serial for _, issued in restore(revoked, ports, known=known))
 
 
 def restore(
-    revoked: Sequence[tuple[Certname, Issued]], ports: Ports, *, known: Collection[int] = ()
+    revoked: Iterable[tuple[Certname, Issued]], ports: Ports, *, known: Collection[int] = ()
 ) -> list[tuple[Certname, Issued]]:
     """Heal those of *revoked* that the CRL has lost; return which are lost still.
 
@@ -101,18 +98,17 @@ def restore(
 
 
 def missing(
-    revoked: Sequence[tuple[Certname, Issued]], ports: Ports
+    revoked: Iterable[tuple[Certname, Issued]], ports: Ports
 ) -> list[tuple[Certname, Issued]]:
     """Return those of *revoked* that the CRL does not show, though they have not run out.
 
     One that no CA of today's signed is not among them: a CA that was made anew counts serials
     from the start, and to heal would revoke somebody else's certificate.
     """
-    if not revoked:
-        return []
-    crl = revocations(ports)
-    found = []
+    crl, found = None, []
     for certname, issued in revoked:
+        # Read behind the ledger: what that says to be revoked was in the CRL before.
+        crl = crl or revocations(ports)
         with suppress(RevocationUnproven):
             if not crl.end(issued):
                 found.append((certname, issued))

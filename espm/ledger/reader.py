@@ -6,12 +6,13 @@ None of them waits for a transaction that writes.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from espm.ledger import certificates, claims, jobs, nodes, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import reading
-from espm.model import NodeState
+from espm.ledger.schema import certificates as table
+from espm.model import CertificateState, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         Node,
     )
 
-# How many rows one question of nodes() and all_certificates() reads: a megabyte or so.
+# How many rows one question of those that yield reads: a megabyte or so.
 _BATCH = 500
 
 
@@ -108,10 +109,21 @@ class Reader:
 
     def watched(self, seconds: float) -> Sequence[tuple[Certname, Certificate]]:
         """See :meth:`espm.ports.Ledger.watched`."""
-        since = now() - timedelta(seconds=seconds)
+        void = _ended_as(CertificateState.VOID, seconds)
         with reading(self._engine) as connection:
-            recent = certificates.fetch(connection, certificates.ended_since(since))
+            recent = certificates.fetch(connection, void)
             return [*certificates.fetch(connection, certificates.strays()), *recent]
+
+    def revoked(self, seconds: float) -> Iterator[tuple[Certname, Certificate]]:
+        """See :meth:`espm.ports.Ledger.revoked`."""
+        query = _ended_as(CertificateState.REVOKED, seconds)
+        with reading(self._engine) as connection:
+            found = connection.scalars(query.with_only_columns(table.c.ident)).all()
+        for start in range(0, len(found), _BATCH):
+            page = query.where(table.c.ident.in_(found[start : start + _BATCH]))
+            with reading(self._engine) as connection:
+                batch = certificates.fetch(connection, page)
+            yield from batch
 
     def has_successor(self, certname: Certname, certificate: Certificate) -> bool:
         """See :meth:`espm.ports.Ledger.has_successor`."""
@@ -138,3 +150,10 @@ class Reader:
         """See :meth:`espm.ports.Ledger.backlog`."""
         with reading(self._engine) as connection:
             return jobs.backlog(connection)
+
+
+def _ended_as(state: CertificateState, seconds: float) -> sa.Select[Any]:
+    """Return the query for certificates that ended in *state* within the last *seconds*."""
+    return certificates.ended_since(now() - timedelta(seconds=seconds)).where(
+        table.c.state == state
+    )

@@ -207,8 +207,15 @@ class Ledger(Replays, Protocol):
     def watched(self, seconds: float) -> Sequence[tuple[Certname, Certificate]]:
         """Return the certificates that are worth another look, each with the name of its node.
 
-        These are those that were revoked or found void within the last *seconds*, and those
-        that still stand although the life of their node is over.
+        These are those that were found void within the last *seconds*, and those that still
+        stand although the life of their node is over.
+        """
+
+    def revoked(self, seconds: float) -> Iterable[tuple[Certname, Certificate]]:
+        """Return those that were revoked within the last *seconds*, with the names likewise.
+
+        They may be thousands; they come a few at a time, and all were revoked before the first
+        is there.
         """
 
     def ping(self) -> None:

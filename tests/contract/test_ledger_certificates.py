@@ -14,6 +14,7 @@ from espm.errors import (
     Conflict,
     NodeBusy,
 )
+from espm.ledger import reader
 from espm.model import (
     CertificateState,
     Certname,
@@ -299,3 +300,28 @@ def test_lives_that_end_together_end_all_or_none(ledger: Ledger) -> None:
     ledger.bury(intents[0], intents[2])
     assert [ledger.is_closed(intent) for intent in intents] == [True, False, True]
     assert [node.certname for node in ledger.nodes()] == ["web1.example.com"]
+
+
+def test_what_was_revoked_comes_a_few_at_a_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is left out, and none that was revoked only after the first had come is among them."""
+    monkeypatch.setattr(reader, "_BATCH", 2)
+    names = [Certname(f"web-{number}.example.com") for number in range(5)]
+    ended = [_revoked(ledger, name, serial) for serial, name in enumerate(names, start=1)]
+
+    found = iter(ledger.revoked(3600))
+    first = next(found)
+    late = _revoked(ledger, Certname("late.example.com"), serial=6)
+
+    assert [first, *found] == list(zip(names, ended, strict=True))
+    assert [each for _, each in ledger.revoked(3600)] == [*ended, late]
+    assert list(ledger.revoked(0)) == []
+    assert list(ledger.watched(3600)) == []
+
+
+def _revoked(ledger: Ledger, name: Certname, serial: int) -> Certificate:
+    _, intent = reserve(ledger, name)
+    valid = ledger.record(ledger.order(intent, KEY, KeyMaker.NODE), issued(serial=serial))
+    ledger.mark(valid, CertificateState.REVOKING)
+    return ledger.mark(valid, CertificateState.REVOKED)

@@ -104,6 +104,7 @@ def _end(ledger: Any, node: Node, valid: Certificate) -> None:
     ledger.bury(begin(ledger, ledger.node("cloud", WEB), IntentKind.DELETE))
     ledger.was_deleted("cloud", WEB)
     ledger.watched(60)
+    list(ledger.revoked(60))
     ledger.ping()
 
 

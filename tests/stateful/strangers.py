@@ -79,8 +79,8 @@ class Strangers:
 
     def _recent(self) -> list[int]:
         """Return the serials in the CRL that were proved revoked a short while ago."""
-        watched = (each.issued for _, each in self.world.ledger.watched(WATCHED))
-        recent = {issued.serial for issued in watched if issued is not None}
+        revoked = (each.issued for _, each in self.world.ledger.revoked(WATCHED))
+        recent = {issued.serial for issued in revoked if issued is not None}
         return sorted(recent & self.model.dead & self.world.ca.revoked)
 
     def forget(self, which: int) -> None:

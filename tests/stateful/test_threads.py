@@ -145,7 +145,7 @@ def test_what_threads_do_side_by_side_leaves_nothing_over(world: World, seed: in
                 _ask(ports, chance, told)
 
         _side_by_side(client, revoker, partial(_let_end, world, ca))
-        vigil.look_again(world.ledger.watched(vigil.WATCHED), replace(ports, ca=world.ca))
+        vigil.look_again(vigil.WATCHED, replace(ports, ca=world.ca))
 
         assert told.bugs == []
         assert len(told.stamps) == len(set(told.stamps)) > 0

@@ -53,7 +53,7 @@ def test_the_points_are_those_of_the_ports(tmp_path: Path, nursery: Nursery) -> 
     reading = {"nodes", "page", "node", "was_deleted", "certificate", "certificates", "ping"}
     reading |= {"groups", "resolve", "knows", "classes", "version", "all_certificates", "watched"}
     reading |= {"backlog", "is_closed", "job", "open_intent", "replay", "can_clean", "can_heal"}
-    reading |= {"certificate_count", "platforms_of", "orphans", "has_successor"}
+    reading |= {"certificate_count", "platforms_of", "orphans", "has_successor", "revoked"}
     # What comes only when something fails, or when many certificates are revoked at once.
     reading |= {"condemn", "leave", "claim_left", "adopt", "decline"}
     reading |= {"mark_all", "clean_all", "heal"}

@@ -75,7 +75,7 @@ def test_a_csr_that_is_handed_in_again_is_not_taken_for_the_late_one(
         ask(espm, order)
     espm.ca.fail_before.clear()
     pem = ask(espm, order)
-    vigil.look_again(espm.ledger.watched(60), espm.ports)
+    vigil.look_again(60, espm.ports)
 
     assert valid(espm, pem)
 
@@ -90,7 +90,7 @@ def test_a_csr_that_is_handed_in_again_is_not_withdrawn_as_the_late_one(espm: Es
     sign = espm.ca.sign
 
     def looks_first(certname: Certname) -> bytes:
-        vigil.look_again(espm.ledger.watched(60), espm.ports)
+        vigil.look_again(60, espm.ports)
         return sign(certname)
 
     espm.ca.sign = looks_first  # type: ignore[method-assign]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +11,13 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from espm import metrics, nodes, vigil, x509
 from espm.errors import BackendSilent, BackendUnavailable
-from espm.model import CertificateState, Certname
+from espm.model import Certificate, CertificateState, Certname
 from tests.alone import CLOUD, NAME, add, espm_alone
 from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.api.platform import Espm
 
 espm = pytest.fixture(espm_alone)
@@ -21,7 +25,7 @@ espm = pytest.fixture(espm_alone)
 
 def look(espm: Espm) -> None:
     """Look again at what was settled just now."""
-    vigil.look_again(espm.ledger.watched(60), espm.ports)
+    vigil.look_again(60, espm.ports)
 
 
 def lose(espm: Espm, pem: bytes) -> None:
@@ -68,8 +72,27 @@ def test_what_was_settled_long_ago_is_not_looked_at(espm: Espm) -> None:
     add(espm)
     nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
 
-    assert len(espm.ledger.watched(60)) == 1
-    assert espm.ledger.watched(0) == []
+    assert len(list(espm.ledger.revoked(60))) == 1
+    assert list(espm.ledger.revoked(0)) == []
+
+
+def test_thousands_are_not_in_memory_at_once(espm: Espm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends in three minutes, a look at it costs no more memory than a few of them."""
+    add(espm)
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    [(_, revoked)] = espm.ledger.revoked(60)
+    alive = []
+
+    def thousands(_: float) -> Iterator[tuple[Certname, Certificate]]:
+        for number in range(2000):
+            yield NAME, replace(revoked, ident=number)
+        alive.append(sum(isinstance(each, Certificate) for each in gc.get_objects()))
+
+    monkeypatch.setattr(espm.ledger, "revoked", thousands)
+    look(espm)
+
+    assert len(alive) == 1
+    assert alive[0] < 100
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["only handed in", "signed"])
@@ -133,14 +156,14 @@ def test_what_stays_lost_is_counted_once(espm: Espm) -> None:
     nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
     lose(espm, pem)
     before = metrics.LOST._value.get()
-    watched, known = espm.ledger.watched(60), frozenset[int]()
+    known = frozenset[int]()
     for _ in range(3):
-        known = vigil.look_again(watched, espm.ports, known=known)
+        known = vigil.look_again(60, espm.ports, known=known)
     once = metrics.LOST._value.get() - before
     espm.ca.heals = True
-    known = vigil.look_again(watched, espm.ports, known=known)
+    known = vigil.look_again(60, espm.ports, known=known)
     lose(espm, pem)
-    vigil.look_again(watched, espm.ports, known=known)
+    vigil.look_again(60, espm.ports, known=known)
 
     assert once == 1
     assert metrics.LOST._value.get() - before == 2
