@@ -16,6 +16,7 @@ from espm.ledger.schema import among, certificates, ended, nodes, standing
 from espm.model import Certificate, CertificateState, Certname, IntentKind, NodeState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.sql.dml import ReturningUpdate
@@ -163,11 +164,33 @@ def mark(
 
     :raises espm.errors.Conflict: no way leads there from the state it is in.
     """
-    ended = {"ended_at": now()} if state in {CertificateState.VOID, _REVOKED} else {}
-    current = _move(connection, certificate, _BEFORE[state], {"state": state, **ended})
+    current = _move(connection, certificate, _BEFORE[state], _becoming(state))
     if current.state not in _BEYOND[state]:
         raise _conflict(current, state)
     return current
+
+
+def mark_all(
+    connection: sa.Connection, many: Sequence[Certificate], state: CertificateState
+) -> list[Certificate]:
+    """As :func:`mark` for each of *many*, in their order; one statement where all is as expected.
+
+    :raises espm.errors.Conflict: from the state of one of them no way leads there.
+    """
+    this = {"of": [certificate.ident for certificate in many]}
+    found = connection.execute(moving_all(_BEFORE[state]), this | _becoming(state)).mappings()
+    moved = {row[certificates.c.ident]: row for row in found}
+    return [
+        _noted(connection, moved[each.ident])
+        if each.ident in moved
+        else mark(connection, each, state)
+        for each in many
+    ]
+
+
+def _becoming(state: CertificateState) -> dict[str, Any]:
+    ended = {"ended_at": now()} if state in {CertificateState.VOID, _REVOKED} else {}
+    return {"state": state, **ended}
 
 
 def _move(
@@ -189,10 +212,13 @@ def _moved(
 ) -> Certificate | None:
     """Run an update of at most one certificate; return what it moved, having noted that."""
     row = connection.execute(statement, values).mappings().first()
-    if row is None:
-        return None
-    certificate = rows.certificate(row)
-    audit.note_certificate(connection, certificate, row)
+    return None if row is None else _noted(connection, row)
+
+
+def _noted(connection: sa.Connection, moved: sa.RowMapping) -> Certificate:
+    """Return the certificate that an update returned, having noted what became of it."""
+    certificate = rows.certificate(moved)
+    audit.note_certificate(connection, certificate, moved)
     return certificate
 
 
@@ -212,6 +238,12 @@ def _update(
 def moving(states: tuple[CertificateState, ...]) -> ReturningUpdate[Any]:
     """Return the update of the certificate :of if it is in one of *states*."""
     return _update(_THIS, states)
+
+
+@cache
+def moving_all(states: tuple[CertificateState, ...]) -> ReturningUpdate[Any]:
+    """Return the update of those of the certificates :of that are in one of *states*."""
+    return _update(certificates.c.ident.in_(sa.bindparam("of", expanding=True)), states)
 
 
 #: The update of what is ordered for the node :of.

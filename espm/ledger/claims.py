@@ -79,12 +79,20 @@ _HELD = sa.and_(
     still_open,
 )
 _RENEW = intents.update().where(_HELD).values(lease_until=sa.bindparam("until"))
-FINISH = (
-    intents.update()
-    .where(_HELD)
-    .values(closed_at=sa.bindparam("at"), outcome=sa.bindparam("end"), owner=None)
-    .returning(*audit.WHO_CLOSED)
+_END: dict[str, Any] = {
+    "closed_at": sa.bindparam("at"),
+    "outcome": sa.bindparam("end"),
+    "owner": None,
+}
+FINISH = intents.update().where(_HELD).values(_END).returning(*audit.WHO_CLOSED)
+#: As FINISH, for those of the intents :all that were handed out under claims with :tries.
+FINISH_ALL = intents.update().where(
+    intents.c.ident.in_(sa.bindparam("all", expanding=True)),
+    intents.c.owner == sa.bindparam("by"),
+    intents.c.attempts == sa.bindparam("tries"),
+    still_open,
 )
+FINISH_ALL = FINISH_ALL.values(_END).returning(intents.c.ident, *audit.WHO_CLOSED)
 _GIVEN_UP: dict[str, Any] = {
     "owner": None,
     "lease_until": sa.bindparam("due"),
@@ -161,6 +169,26 @@ def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcom
         raise taken_over()
     replays.settle(connection, intent, done=outcome == "done")
     audit.note_closed(connection, intent, outcome, closed)
+
+
+def finish_all(
+    connection: sa.Connection, claimant: Claimant, many: Sequence[Intent], outcome: str
+) -> None:
+    """As :func:`finish` for each of *many*, with a statement for all that were tried as often.
+
+    :raises espm.errors.NodeBusy: the claim of one of them does not stand any more.
+    """
+    closed: dict[str, sa.RowMapping] = {}
+    for tries in {intent.attempts for intent in many}:
+        alike = [intent.ident for intent in many if intent.attempts == tries]
+        given = {"all": alike, "by": claimant.instance, "tries": tries}
+        found = connection.execute(FINISH_ALL, given | {"at": now(), "end": outcome}).mappings()
+        closed |= {row[intents.c.ident]: row for row in found}
+    if len(closed) != len(many):
+        raise taken_over()
+    for intent in many:
+        replays.settle(connection, intent, done=outcome == "done")
+        audit.note_closed(connection, intent, outcome, closed[intent.ident])
 
 
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:

@@ -42,6 +42,12 @@ _MOVE = {
     state: nodes.update().where(_THIS, among(nodes.c.state, [state])).returning(nodes)
     for state in NodeState
 }
+#: The update of those of the nodes :of that are being deleted.
+BURY = nodes.update().where(
+    nodes.c.generation.in_(sa.bindparam("of", expanding=True)),
+    among(nodes.c.state, [NodeState.DELETING]),
+)
+BURY = BURY.returning(nodes.c.generation)
 _INSERT = nodes.insert().returning(nodes.c.generation)
 #: Whose the name :name is.
 HOLDER = sa.select(nodes.c.platform, nodes.c.state).where(
@@ -175,20 +181,20 @@ def move(
 
     :raises espm.errors.NodeBusy: it is not in state *was*.
     """
-    moved = moved_if(connection, generation, was, becomes, **values)
-    if moved is None:
-        msg = f"the node is not in state {was} any more"
-        raise NodeBusy(msg)
-    return moved
-
-
-def moved_if(
-    connection: sa.Connection, generation: int, was: NodeState, becomes: NodeState, **values: Any
-) -> Node | None:
-    """As :func:`move`, but return None when the node is not in state *was*.  Locks it if it is."""
     changed = {"state": becomes, "updated_at": now(), **values}
     row = connection.execute(_MOVE[was], {"of": generation, **changed}).first()
-    return None if row is None else rows.node_of(row)
+    if row is None:
+        msg = f"the node is not in state {was} any more"
+        raise NodeBusy(msg)
+    return rows.node_of(row)
+
+
+def bury(connection: sa.Connection, generations: Sequence[int], end: NodeState) -> set[int]:
+    """End the lives of those nodes that are being deleted, and return which these are."""
+    if not generations:
+        return set()
+    changed = {"state": end, "updated_at": now()}
+    return set(connection.execute(BURY, {"of": generations, **changed}).scalars())
 
 
 def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:

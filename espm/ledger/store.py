@@ -179,18 +179,21 @@ class SqlLedger(Reader, SqlReplays):
 
     def bury(self, *intents: Intent) -> None:
         """See :meth:`espm.ports.Ledger.bury`."""
+        undone = [intent for intent in intents if intent.kind is IntentKind.ADD]
+        deleted = [intent for intent in intents if intent.kind is not IntentKind.ADD]
         with self._writing() as connection:
-            # In one order, whoever does it, so that two never wait for each other.
-            for intent in sorted(intents, key=lambda intent: intent.generation):
-                self._bury(connection, intent)
+            self._bury(connection, undone, NodeState.UNDONE, "undone")
+            self._bury(connection, deleted, NodeState.DELETED, "done")
 
-    def _bury(self, connection: sa.Connection, intent: Intent) -> None:
-        undone = intent.kind is IntentKind.ADD
-        end = NodeState.UNDONE if undone else NodeState.DELETED
-        if nodes.moved_if(connection, intent.generation, NodeState.DELETING, end):
-            claims.finish(connection, self._claimant, intent, "undone" if undone else "done")
-        elif not claims.is_closed(connection, intent):
-            raise claims.taken_over()
+    def _bury(
+        self, connection: sa.Connection, over: Sequence[Intent], end: NodeState, outcome: str
+    ) -> None:
+        moved = nodes.bury(connection, [intent.generation for intent in over], end)
+        ended = [intent for intent in over if intent.generation in moved]
+        claims.finish_all(connection, self._claimant, ended, outcome)
+        for intent in over:
+            if intent.generation not in moved and not claims.is_closed(connection, intent):
+                raise claims.taken_over()
 
     def leave(self, intent: Intent, error: str, *, delay: float = 0.0) -> None:
         """See :meth:`espm.ports.Ledger.leave`; fine when the claim does not stand any more.
@@ -259,7 +262,7 @@ class SqlLedger(Reader, SqlReplays):
     ) -> Sequence[Certificate]:
         """See :meth:`espm.ports.Ledger.mark_all`."""
         with self._writing() as connection:
-            return [certificates.mark(connection, each, state) for each in many]
+            return certificates.mark_all(connection, many, state)
 
     def ping(self) -> None:
         """See :meth:`espm.ports.Ledger.ping`; commits a row, as a full disk fails only then."""

@@ -67,6 +67,24 @@ QUERIES: dict[str, tuple[Making, str]] = {
         lambda _n: (claims.FINISH, {"of": "i7", "by": "me", "tries": 0, "at": None, "end": None}),
         "uq_intents_ident|sqlite_autoindex_intents",
     ),
+    "close all": (
+        lambda _n: (
+            claims.FINISH_ALL,
+            {"all": ["i7", "i8"], "by": "me", "tries": 0, "at": None, "end": None},
+        ),
+        "uq_intents_ident|sqlite_autoindex_intents",
+    ),
+    "bury": (
+        lambda n: (nodes.BURY, {"of": [n.generation, 1], "state": "deleted"}),
+        "pk_nodes|PRIMARY KEY",
+    ),
+    "mark all": (
+        lambda _n: (
+            certificates.moving_all((CertificateState.VALID,)),
+            {"of": [1, 2], "state": "revoking"},
+        ),
+        "pk_certificates|PRIMARY KEY",
+    ),
     "fill": (
         lambda n: (certificates.MOVE_ORDERED, {"of": n.generation, "state": "void"}),
         "uq_intents_open",
