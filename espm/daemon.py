@@ -28,7 +28,7 @@ from espm.errors import BackendUnavailable, EspmError
 from espm.exposition import Exposition
 from espm.hardening import harden
 from espm.health import Readiness
-from espm.memory import bound_arenas
+from espm.memory import bound_arenas, return_large
 from espm.revoker import Revoker
 from espm.server.connections import ServerLimits, build_server
 from espm.server.tls import Adapter
@@ -55,6 +55,7 @@ def serve(path: Path) -> None:
     """
     harden()
     bound_arenas()
+    return_large()
     log.configure()
     config = configuration.load(path)
     with ExitStack() as stack:

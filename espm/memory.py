@@ -1,11 +1,14 @@
-"""How much memory the C library keeps for threads."""
+"""How much memory the C library keeps of what was freed."""
 
 from __future__ import annotations
 
 import ctypes
 from contextlib import suppress
 
-_M_ARENA_MAX = -8  # of glibc's malloc.h
+# Of glibc's malloc.h.
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+
+_LARGE = 128 * 1024
 _ARENAS = 2
 
 
@@ -16,5 +19,18 @@ def bound_arenas() -> None:
     for 64 threads.  Threads of Python seldom allocate at the same time.  Other C libraries have no
     arenas.
     """
+    _set(_M_ARENA_MAX, _ARENAS)
+
+
+def return_large() -> None:
+    """Let what is large go back to the system as soon as it is freed.  Idempotent.
+
+    glibc begins so, and then takes each large piece that is freed, a CRL say, for a reason to have
+    the next ones up to that size, at most 32 MB, in the arenas, where they leave holes.
+    """
+    _set(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def _set(option: int, value: int) -> None:
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+        ctypes.CDLL(None).mallopt(option, value)
