@@ -61,7 +61,30 @@ class _Socket(ssl.SSLSocket):
 
 
 class _Connection(HTTPSConnection):
-    """A connection with a TLS context of its own, so that renewed certificates are read afresh."""
+    """A connection that sends head and body of a request together.
+
+    Apart, Puppet Server is woken for each.  Each connection has a TLS context of its own, so that
+    renewed certificates are read afresh.
+    """
+
+    _held: bytearray | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request."""
+        self._held = bytearray()
+        try:
+            super().request(*args, **kwargs)
+            request = bytes(self._held)
+        finally:
+            self._held = None
+        self.send(request)
+
+    def send(self, data: Any) -> None:
+        """Send *data*, or keep it until the request is whole."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held += data
 
     def connect(self) -> None:
         self.ssl_context = create_urllib3_context(ssl_minimum_version=ssl.TLSVersion.TLSv1_2)

@@ -177,6 +177,20 @@ def test_connections_are_kept(serve: Callable[..., Server], access: PuppetAccess
     assert server.accepted == 1
 
 
+def test_a_request_comes_in_one_piece(serve: Callable[..., Server], access: PuppetAccess) -> None:
+    """Head and body are one TLS record, which is what one read returns."""
+    pieces: list[bytes] = []
+
+    def read_once(connection: ssl.SSLSocket) -> None:
+        pieces.append(connection.recv(4096))
+        connection.sendall(OK)
+
+    PuppetHttp(serve(read_once).url, access).call("PUT", "/x", json={"wanted": "this"})
+
+    assert pieces[0].startswith(b"PUT /x HTTP/1.1\r\n")
+    assert pieces[0].endswith(b'\r\n\r\n{"wanted": "this"}')
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize(
     "head",
