@@ -12,12 +12,11 @@ from espm.errors import BackendRefused, CertificateExists, Conflict, NodeBusy
 from espm.ledger import audit, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
-from espm.ledger.schema import among, certificates, ended, nodes, standing
-from espm.model import Certificate, CertificateState, Certname, IntentKind, NodeState
+from espm.ledger.schema import among, certificates, standing
+from espm.model import Certificate, CertificateState, IntentKind, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -103,7 +102,7 @@ def fill(connection: sa.Connection, generation: int, issued: Issued) -> Certific
 
 
 def decline(connection: sa.Connection, generation: int) -> None:
-    """Make what is ordered for a node void, and not one that :func:`ended_since` finds."""
+    """Make what is ordered for a node void, without a time, so that nobody watches it."""
     _moved(connection, MOVE_ORDERED, {"of": generation, "state": CertificateState.VOID})
 
 
@@ -252,52 +251,3 @@ MOVE_ORDERED = _update(certificates.c.generation == sa.bindparam("of"), (_ORDERE
 
 def _conflict(certificate: Certificate, state: CertificateState) -> Conflict:
     return Conflict(f"a certificate that is {certificate.state} cannot become {state}")
-
-
-def latest(generation: int) -> sa.Select[Any]:
-    """Return the query for the node's latest certificate that is not void."""
-    query = sa.select(certificates).where(
-        certificates.c.generation == generation, certificates.c.state != CertificateState.VOID
-    )
-    return query.order_by(certificates.c.ident.desc()).limit(1)
-
-
-def others(certname: str, certificate: Certificate) -> sa.Select[Any]:
-    """Return the query for other orders of the same name and key, ordered or valid."""
-    return _named().where(
-        nodes.c.certname == certname,
-        certificates.c.key_sha256 == certificate.key_sha256,
-        among(certificates.c.state, (_ORDERED, _VALID)),
-        certificates.c.ident != certificate.ident,
-    )
-
-
-def ended_since(moment: datetime) -> sa.Select[Any]:
-    """Return the query for certificates that ended after *moment*, and whose they were."""
-    return _named().where(certificates.c.ended_at > moment).order_by(certificates.c.ended_at)
-
-
-def strays() -> sa.Select[Any]:
-    """Return the query for standing certificates of nodes whose life is over."""
-    return _named().where(standing, ended)
-
-
-def everyone(after: int, limit: int) -> sa.Select[Any]:
-    """Return the query for a page of all certificates behind the ident *after*, in that order."""
-    query = _named().where(certificates.c.ident > after)
-    return query.order_by(certificates.c.ident).limit(limit)
-
-
-def count() -> sa.Select[Any]:
-    """Return the query for how many certificates there are."""
-    return sa.select(sa.func.count(certificates.c.ident))
-
-
-def fetch(connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Certname, Certificate]]:
-    """Return the certificates that *query* finds, each with the name of its node."""
-    found = connection.execute(query).mappings()
-    return [(Certname(row[nodes.c.certname]), rows.certificate(row)) for row in found]
-
-
-def _named() -> sa.Select[Any]:
-    return sa.select(certificates, nodes.c.certname).join_from(certificates, nodes)

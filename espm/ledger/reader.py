@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from espm.ledger import certificates, claims, jobs, nodes, rows
+from espm.ledger import certificate_lists, certificates, claims, jobs, nodes, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import reading
 from espm.ledger.schema import certificates as table
@@ -72,7 +72,7 @@ class Reader:
     def certificate(self, node: Node) -> Certificate | None:
         """See :meth:`espm.ports.Ledger.certificate`."""
         with reading(self._engine) as connection:
-            row = connection.execute(certificates.latest(node.generation)).mappings().first()
+            row = connection.execute(certificate_lists.latest(node.generation)).mappings().first()
             return rows.certificate(row) if row else None
 
     def certificates(self, node: Node) -> Sequence[Certificate]:
@@ -90,12 +90,12 @@ class Reader:
 
     def _certificates_after(self, ident: int) -> Sequence[tuple[Certname, Certificate]]:
         with reading(self._engine) as connection:
-            return certificates.fetch(connection, certificates.everyone(ident, _BATCH))
+            return certificate_lists.fetch(connection, certificate_lists.everyone(ident, _BATCH))
 
     def certificate_count(self) -> int:
         """See :meth:`espm.ports.Ledger.certificate_count`."""
         with reading(self._engine) as connection:
-            return int(connection.execute(certificates.count()).scalar_one())
+            return int(connection.execute(certificate_lists.count()).scalar_one())
 
     def platforms_of(self, named: Iterable[Certificate]) -> Mapping[int, str]:
         """See :meth:`espm.ports.Ledger.platforms_of`."""
@@ -111,8 +111,8 @@ class Reader:
         """See :meth:`espm.ports.Ledger.watched`."""
         void = _ended_as(CertificateState.VOID, seconds)
         with reading(self._engine) as connection:
-            recent = certificates.fetch(connection, void)
-            return [*certificates.fetch(connection, certificates.strays()), *recent]
+            recent = certificate_lists.fetch(connection, void)
+            return [*certificate_lists.fetch(connection, certificate_lists.strays()), *recent]
 
     def revoked(self, seconds: float) -> Iterator[tuple[Certname, Certificate]]:
         """See :meth:`espm.ports.Ledger.revoked`."""
@@ -122,13 +122,13 @@ class Reader:
         for start in range(0, len(found), _BATCH):
             page = query.where(table.c.ident.in_(found[start : start + _BATCH]))
             with reading(self._engine) as connection:
-                batch = certificates.fetch(connection, page)
+                batch = certificate_lists.fetch(connection, page)
             yield from batch
 
     def has_successor(self, certname: Certname, certificate: Certificate) -> bool:
         """See :meth:`espm.ports.Ledger.has_successor`."""
         with reading(self._engine) as connection:
-            query = certificates.others(certname, certificate).limit(1)
+            query = certificate_lists.others(certname, certificate).limit(1)
             return connection.execute(query).first() is not None
 
     def job(self, platform: str, ident: str) -> Job:
@@ -154,6 +154,6 @@ class Reader:
 
 def _ended_as(state: CertificateState, seconds: float) -> sa.Select[Any]:
     """Return the query for certificates that ended in *state* within the last *seconds*."""
-    return certificates.ended_since(now() - timedelta(seconds=seconds)).where(
+    return certificate_lists.ended_since(now() - timedelta(seconds=seconds)).where(
         table.c.state == state
     )

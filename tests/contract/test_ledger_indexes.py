@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from espm.ledger import certificates, claims, jobs, nodes, replays
+from espm.ledger import certificate_lists, certificates, claims, jobs, nodes, replays
 from espm.ledger.schema import Instant
 from espm.model import (
     Certificate,
@@ -45,15 +45,18 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "open_intent": (lambda n: jobs.open_by_node(n.generation, _KINDS), "uq_intents_open"),
     "job": (lambda _n: jobs.BY_IDENT.params(of="i7"), "uq_intents_ident|sqlite_autoindex_intents"),
     "backlog": (lambda _n: jobs.open_by_kind(), "(uq|ix)_intents_"),
-    "watched": (lambda _n: certificates.ended_since(claims.now()), "ix_certificates_ended"),
-    "strays": (lambda _n: certificates.strays(), "ix_certificates_standing"),
+    "watched": (lambda _n: certificate_lists.ended_since(claims.now()), "ix_certificates_ended"),
+    "strays": (lambda _n: certificate_lists.strays(), "ix_certificates_standing"),
     "successor": (
-        lambda n: certificates.others(WEB, Certificate(1, n.generation, "k", *_MADE)),
+        lambda n: certificate_lists.others(WEB, Certificate(1, n.generation, "k", *_MADE)),
         "ix_certificates_key",
     ),
-    "all certificates": (lambda _n: certificates.everyone(5, 10), "pk_certificates|PRIMARY KEY"),
+    "all certificates": (
+        lambda _n: certificate_lists.everyone(5, 10),
+        "pk_certificates|PRIMARY KEY",
+    ),
     "platforms": (lambda n: nodes.platforms([n.generation]), "pk_nodes|PRIMARY KEY"),
-    "certificate": (lambda n: certificates.latest(n.generation), "ix_certificates_generation"),
+    "certificate": (lambda n: certificate_lists.latest(n.generation), "ix_certificates_generation"),
     "certificates": (
         lambda n: certificates.OUTSTANDING.params(of=n.generation),
         "(uq|ix)_certificates_",
