@@ -34,14 +34,14 @@ def issue(
     :raises espm.errors.Conflict: see its subclasses.
     :raises espm.errors.BackendError: nothing valid remains, or the open intent says what may.
     """
-    ordering.check_order(order, certname, platform, ports)
+    own = ordering.check_order(order, certname, platform, ports)
     node = ports.ledger.node(platform.name, certname)
     carrying.settle_left(node, _CERTIFYING, ports)
     allowed = {"extensions": list(platform.limits.extensions)}
     intent = intents.begin(node, IntentKind.ISSUE, ports, request_id=request_id, payload=allowed)
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
         ordering.refuse_certified(certname, ports)
-        request = ordering.prepare(certname, order, platform, ports)
+        request = ordering.prepare(certname, order, own, platform, ports)
         bundle = ports.ca.bundle()
         ordered = ports.ledger.order(intent, *request.key)
         ordering.hand_in(certname, intent, request, ports)

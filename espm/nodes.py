@@ -59,13 +59,12 @@ def add_node(
     limits.permit(platform, certname, classification)
     adding.refuse_reserved(certname, ports)
     warnings = checking.check(platform, classification, ports)
-    if order is not None:
-        ordering.check_order(order, certname, platform, ports)
+    own = None if order is None else ordering.check_order(order, certname, platform, ports)
     adding.check_free(platform, certname, ports)
     if order is None:
         added, delivery = adding.add(platform, certname, classification, ports, request_id), None
     else:
-        wanted = ordering.prepare(certname, order, platform, ports)
+        wanted = ordering.prepare(certname, order, own, platform, ports)
         added, delivery = adding.launch(
             platform, certname, classification, wanted, ports, request_id
         )

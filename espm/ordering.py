@@ -79,13 +79,16 @@ class Request:
     waits: str = ""
 
 
-def check_order(order: Order, certname: Certname, platform: Platform, ports: Ports) -> None:
-    """Return when the order's own CSR, if it brings one, may be signed.
+def check_order(
+    order: Order, certname: Certname, platform: Platform, ports: Ports
+) -> OrderedKey | None:
+    """Return the key of the order's own CSR, if it brings one, once that may be signed.
 
     :raises espm.errors.InvalidCsr: it may not; says why.
     """
-    if order.csr is not None:
-        _check_csr(order.csr, certname, platform, ports)
+    if order.csr is None:
+        return None
+    return OrderedKey(_check_csr(order.csr, certname, platform, ports), KeyMaker.NODE)
 
 
 def refuse_certified(certname: Certname, ports: Ports) -> None:
@@ -100,14 +103,17 @@ def refuse_certified(certname: Certname, ports: Ports) -> None:
         raise CertnameTaken(msg)
 
 
-def prepare(certname: Certname, order: Order, platform: Platform, ports: Ports) -> Request:
+def prepare(
+    certname: Certname, order: Order, own: OrderedKey | None, platform: Platform, ports: Ports
+) -> Request:
     """Return the CSR that *order* leads to, checked; nothing is changed by that.
 
+    :param own: what :func:`check_order` returned.
     :raises espm.errors.InvalidCsr: it may not be signed.
     :raises espm.errors.Conflict: the CSR that is to be signed does not wait at the CA.
     :raises espm.errors.BackendRefused: auth.conf does not allow espm to have it signed.
     """
-    request = _request(certname, order, platform, ports)
+    request = _request(certname, order, own, platform, ports)
     ports.ca.check_rights(certname)
     return request
 
@@ -189,13 +195,13 @@ def _offer(
         raise
 
 
-def _request(certname: Certname, order: Order, platform: Platform, ports: Ports) -> Request:
+def _request(
+    certname: Certname, order: Order, own: OrderedKey | None, platform: Platform, ports: Ports
+) -> Request:
     if order.sign_pending is not None:
         return _pending(certname, order.sign_pending, platform, ports)
-    if order.csr is not None:
-        key_sha256 = _check_csr(order.csr, certname, platform, ports)
-        key = OrderedKey(key_sha256, KeyMaker.NODE)
-        return Request(order.csr, key, replaces=order.replace_pending)
+    if own is not None:
+        return Request(order.csr, own, replaces=order.replace_pending)
     private = x509.new_key(ports.key_type)
     return Request(
         x509.new_csr(certname, private),

@@ -31,9 +31,12 @@ BUSY_SECONDS = 30
 
 _TURN = "espm_turn"
 
-# As many threads as ask may talk to the database; sixteen connections are kept for them, of which
-# those that were used last are used first: each has its own cache of statements and pages.
+# Connections that were used last are used first: each has its own cache of statements and pages.
+# PostgreSQL works for as many threads as ask, and sixteen connections are kept for them.
 _POOL = {"pool_size": 16, "max_overflow": -1, "pool_use_lifo": True}
+# SQLite works in our own process, where one thread runs at a time: more connections than these are
+# memory, and threads that are in each other's way.  They wait as long as for a writer.
+_FEW = {"pool_size": 4, "max_overflow": 0, "pool_timeout": BUSY_SECONDS, "pool_use_lifo": True}
 
 # The busy timeout comes first, for switching to the write-ahead log may have to wait as well.
 _PRAGMAS = (
@@ -42,7 +45,7 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
-    # Sixteen connections with SQLite's two megabytes would be a third of all that espm may take.
+    # SQLite's own two megabytes for each connection would be a tenth of all that espm may take.
     "PRAGMA cache_size = -256",
 )
 
@@ -143,7 +146,7 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
         msg = "the ledger was not created yet: run espm_setup --upgrade"
         raise MigrationNeeded(msg)
     turn = {_TURN: threading.Lock()}
-    engine = sa.create_engine(url, execution_options=turn, **(options or _POOL))
+    engine = sa.create_engine(url, execution_options=turn, **(options or _FEW))
     sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
