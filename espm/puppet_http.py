@@ -81,23 +81,27 @@ class PuppetHttp:
 
     :param base_url: where the server is, ``https://host:8140``.
     :param access: certificates and the time a call may take.
-    :raises espm.errors.ConfigError: *base_url* is not HTTPS.
+    :raises espm.errors.ConfigError: *base_url* is not HTTPS, or no URL at all.
     """
 
     def __init__(self, base_url: str, access: PuppetAccess) -> None:
         if not base_url.startswith("https://"):
             raise ConfigError([f"the URL of Puppet's server must begin with https://: {base_url}"])
-        base = urlsplit(base_url)
-        self._path = base.path.rstrip("/")
         self._timeout = access.timeout
-        self._pool = DeadlinePool(
-            str(base.hostname),
-            base.port,
-            maxsize=_KEPT,
-            ca_certs=access.ca_file,
-            cert_file=access.certificate,
-            key_file=access.private_key,
-        )
+        try:
+            base = urlsplit(base_url)
+            self._path = base.path.rstrip("/")
+            self._pool = DeadlinePool(
+                base.hostname or "",
+                base.port,
+                maxsize=_KEPT,
+                ca_certs=access.ca_file,
+                cert_file=access.certificate,
+                key_file=access.private_key,
+            )
+        except ValueError as exc:
+            msg = f"the URL of Puppet's server is not of the form https://host:8140: {base_url}"
+            raise ConfigError([msg]) from exc
 
     def call(  # noqa: PLR0913 -- each names one part of a request
         self,

@@ -376,6 +376,13 @@ def test_plain_http_is_refused(access: PuppetAccess) -> None:
         PuppetHttp("http://localhost:8140", access)
 
 
+@pytest.mark.parametrize("url", ["https://", "https://a b", "https://[x", "https://host:port"])
+def test_what_is_no_url_is_refused(access: PuppetAccess, url: str) -> None:
+    """A mistake of the administrator's is told as one."""
+    with pytest.raises(ConfigError, match="https://host:8140"):
+        PuppetHttp(url, access)
+
+
 def test_what_is_not_json_is_unavailable(
     serve: Callable[..., Server], access: PuppetAccess
 ) -> None:
