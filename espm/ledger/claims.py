@@ -105,9 +105,6 @@ _LEAVE_OTHERS = _LEAVE_OTHERS.values(_GIVEN_UP)
 _SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
 _SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
 _INSERT = intents.insert()
-#: An open intent of the node :of.
-ANY_OPEN = sa.select(intents.c.number).where(intents.c.generation == sa.bindparam("of"), still_open)
-ANY_OPEN = ANY_OPEN.limit(1)
 _CLOSED = sa.select(intents.c.closed_at).where(intents.c.ident == sa.bindparam("of"))
 
 
@@ -194,11 +191,6 @@ def finish_all(
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:
     """Return whether *intent* was closed, by whomever."""
     return connection.execute(_CLOSED, {"of": intent.ident}).scalar_one() is not None
-
-
-def is_any_open(connection: sa.Connection, generation: int) -> bool:
-    """Return whether the node has an open intent."""
-    return connection.execute(ANY_OPEN, {"of": generation}).first() is not None
 
 
 def supersede(connection: sa.Connection, generation: int) -> None:

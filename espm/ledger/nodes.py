@@ -53,16 +53,17 @@ _INSERT = nodes.insert().returning(nodes.c.generation)
 HOLDER = sa.select(nodes.c.platform, nodes.c.state).where(
     nodes.c.certname == sa.bindparam("name"), live
 )
-_OPEN = sa.select(intents.c.kind).where(intents.c.generation == sa.bindparam("of"), still_open)
+#: The kinds of the open intents of the node :of.
+OPEN = sa.select(intents.c.kind).where(intents.c.generation == sa.bindparam("of"), still_open)
 # A revocation under way is in no deletion's way: both do the same to the certificate, and each of
 # its steps may be repeated.
-_NOT_TO_DELETE = _OPEN.where(
+_NOT_TO_DELETE = OPEN.where(
     intents.c.owner.is_not(None),
     intents.c.lease_until > sa.bindparam("now"),
     intents.c.kind != IntentKind.REVOKE,
 ).limit(1)
 _NOT_TO = {
-    kind: _OPEN.where(intents.c.kind.in_(kinds)).limit(1) for kind, kinds in _EXCLUDED_BY.items()
+    kind: OPEN.where(intents.c.kind.in_(kinds)).limit(1) for kind, kinds in _EXCLUDED_BY.items()
 }
 
 
@@ -218,7 +219,7 @@ def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:
 
 
 def _admit_delete(connection: sa.Connection, node: Node) -> None:
-    if claims.is_any_open(connection, node.generation):
+    if connection.execute(OPEN, {"of": node.generation}).first() is not None:
         _refuse_if(connection, node, _NOT_TO_DELETE, now=now())
         claims.supersede(connection, node.generation)
     if node.state is not NodeState.DELETING:

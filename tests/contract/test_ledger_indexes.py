@@ -64,7 +64,7 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "replay": (lambda _n: replays.find(_KEY, claims.now()), "uq_replays_key"),
     "keep": (lambda _n: replays.keep(_KEY, Kept({}, "")), "uq_replays_key"),
     "sweep": (lambda _n: replays.sweep(claims.now()), "ix_replays_created"),
-    "open": (lambda n: claims.ANY_OPEN.params(of=n.generation), "uq_intents_open"),
+    "open": (lambda n: nodes.OPEN.params(of=n.generation), "uq_intents_open"),
     "settle": (lambda _n: (replays.MADE, {"of": "i1", "is": True}), "uq_replays_intent"),
     "close": (
         lambda _n: (claims.FINISH, {"of": "i7", "by": "me", "tries": 0, "at": None, "end": None}),
