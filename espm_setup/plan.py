@@ -155,7 +155,9 @@ def _ca_section(plan: Plan, args: argparse.Namespace, owner: Owner) -> dict[str,
     if plan.puppet and plan.puppet.infra_crl:
         section["crl_file"] = plan.puppet.settings["cacrl"]
     if args.ca_scope == "full":
-        section["signed_dir"] = f"{plan.puppet.settings['cadir']}/signed" if plan.puppet else None
+        cadir = plan.puppet.settings["cadir"] if plan.puppet else None
+        for key, name in (("signed_dir", "signed"), ("requests_dir", "requests")):
+            section[key] = f"{cadir}/{name}" if cadir else None
     return section
 
 

@@ -9,18 +9,24 @@ signed certificates, which is tried before.
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espm import x509
-from espm.ca.agent_http import API, CAN, CHECKS, AgentHttp, http_and_crl
+from espm.ca import agent_http
+from espm.ca.agent_http import API, CAN, AgentHttp, http_and_crl
+from espm.ca.directories import Directories
 from espm.ca.signed import Signed
-from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown, causes
+from espm.ca.waiting import Waiting
+from espm.errors import (
+    BackendRefused,
+    BackendUnavailable,
+    CertnameTaken,
+    CsrPending,
+    CsrUnknown,
+)
 from espm.puppet_http import Reply, UnexpectedAnswer
 
 if TYPE_CHECKING:
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
     from espm.puppet_http import PuppetHttp
 
 __all__ = ["CAN", "CHECKS", "NEEDS_PUPPET", "SPEC", "HttpApi", "connect"]
+
+#: The lines of ``espm check`` that are about such a CA.
+CHECKS = (*agent_http.CHECKS, "CA requests")
 
 #: [puppet] has to say how Puppet Server is reached.
 NEEDS_PUPPET = True
@@ -50,14 +59,6 @@ _BY_INVENTORY = (8, 2, 2)
 #: A clean of many names writes a long CRL once; it takes longer than a single call.
 _CLEAN_SECONDS = 300.0
 
-#: How long it counts that healing was possible when it was tried.
-_TRIED_SECONDS = 300.0
-
-#: How long it counts that it was not, for those who only want to read there.
-_FAILED_SECONDS = 10.0
-
-log = logging.getLogger(__name__)
-
 
 def connect(options: Mapping[str, Any], access: PuppetAccess) -> CertificateAuthority:
     """Return the CA behind ``access.ca_url``.  Nothing is connected to yet.
@@ -66,11 +67,12 @@ def connect(options: Mapping[str, Any], access: PuppetAccess) -> CertificateAuth
     :raises espm.errors.ConfigError: they do not fit the CA.
     """
     http, crl_file = http_and_crl(options, access)
-    signed = options.get("signed_dir")
+    signed, waiting = options.get("signed_dir"), options.get("requests_dir")
     return HttpApi(
         http,
         crl_file,
         signed=Signed(Path(signed)) if signed else None,
+        waiting=Waiting(Path(waiting)) if waiting else None,
         certificate=Path(access.certificate),
         full=options.get("ca_scope") == "full",
     )
@@ -80,6 +82,7 @@ class HttpApi(AgentHttp):
     """The CA by its HTTP API; see :class:`espm.ports.CertificateAuthority` and ``Healing``.
 
     :param signed: the CA's directory of signed certificates, if it may be written.
+    :param waiting: the CA's directory of CSRs that wait, if it may be written.
     :param certificate: espm's own at this CA, to try the directory with.
     :param full: whether auth.conf allows ``clean``.
     """
@@ -90,19 +93,16 @@ class HttpApi(AgentHttp):
         crl_file: Path | None = None,
         *,
         signed: Signed | None = None,
+        waiting: Waiting | None = None,
         certificate: Path | None = None,
         full: bool = False,
     ) -> None:
         super().__init__(http, crl_file)
-        self._signed = signed
-        self._certificate = certificate
+        directories = Directories(self._find, signed, waiting, certificate or Path())
+        self._signed, self._waiting = directories.signed, directories.waiting
         self._full = full
         self._may_sign = False
-        self._tried = self._failed = float("-inf")
-        self._trying = threading.Lock()
         self._version: tuple[float, tuple[int, ...]] = (float("-inf"), ())
-        if signed is not None:
-            signed.sweep()
 
     def certificate(self, certname: Certname) -> bytes | None:
         """Return the certificate the CA holds for *certname*, valid or revoked, if any.
@@ -110,7 +110,7 @@ class HttpApi(AgentHttp):
         Read from the CA's directory where that is proved to be the one; what can't be read there
         is asked for.
         """
-        signed = self._readable()
+        signed = self._signed.at_hand()
         if signed is not None:
             with suppress(OSError, BackendRefused):
                 pem = signed.read(certname)
@@ -122,6 +122,15 @@ class HttpApi(AgentHttp):
         if not self._may_sign:
             self._status("GET", certname, accept=(200, 404))
             self._may_sign = True
+
+    def submit(self, certname: Certname, csr: bytes) -> None:
+        """Hand in *csr*: put it into the CA's directory where that is proved to be the one."""
+        if not self._put(certname, csr):
+            super().submit(certname, csr)
+
+    def puts(self) -> bool:
+        """Return whether CSRs are put into the CA's directory."""
+        return self._waiting.get() is not None
 
     def sign(self, certname: Certname) -> bytes:
         """Have the CSR that waits signed and return the certificate."""
@@ -157,7 +166,7 @@ class HttpApi(AgentHttp):
 
     def can_clean(self) -> bool:
         """Return whether ``clean`` is there, allowed, and its losses can be healed."""
-        if not (self._full and self._signed and self.can_heal()):
+        if not (self._full and self._signed.directory and self.can_heal()):
             return False
         version = self._known_version()
         return version >= _CLEAN_SINCE.get(version[0], (7,))
@@ -165,9 +174,9 @@ class HttpApi(AgentHttp):
     def _known_version(self) -> tuple[int, ...]:
         """Return the version as it was when the directory was tried."""
         tried, version = self._version
-        if tried != self._tried:
+        if tried != self._signed.tried:
             version = _numbers(self.version())
-            self._version = (self._tried, version)
+            self._version = (self._signed.tried, version)
         return version
 
     def clean_all(self, certnames: Sequence[Certname]) -> None:
@@ -181,55 +190,38 @@ class HttpApi(AgentHttp):
 
         Tried with espm's own certificate, which is not revoked thereby.
         """
-        if self._signed is None:
+        if self._signed.directory is None:
             return _numbers(self.version()) >= _BY_INVENTORY
-        with self._trying:
-            return self._proved(self._signed)
-
-    def _readable(self) -> Signed | None:
-        """Return the CA's directory if it may be read; one thread at a time tries whether."""
-        if self._is_proved():
-            return self._signed
-        rests = time.monotonic() - self._failed < _FAILED_SECONDS
-        if self._signed is None or rests or not self._trying.acquire(blocking=False):
-            return None
-        try:
-            return self._signed if self._proved(self._signed) else None
-        finally:
-            self._trying.release()
-
-    def _is_proved(self) -> bool:
-        return time.monotonic() - self._tried < _TRIED_SECONDS
-
-    def _proved(self, signed: Signed) -> bool:
-        """Return whether *signed* is the directory of the CA that answers, tried lately."""
-        if self._is_proved():
-            return True
-        try:
-            self._try_directory(signed)
-        except (BackendError, OSError) as error:
-            log.warning("[ca] signed_dir can't be used: %s", causes(error))
-            self._failed = time.monotonic()
-            return False
-        self._tried = time.monotonic()
-        return True
+        return self._signed.get() is not None
 
     def heal(self, certname: Certname, issued: Issued) -> None:
         """Revoke a certificate that the CA may not hold any more, and no other."""
-        if self._signed is not None:
-            with self._signed.put_back(issued.pem, f"{issued.serial:x}") as name:
+        if self._signed.directory is not None:
+            with self._signed.directory.put_back(issued.pem, f"{issued.serial:x}") as name:
                 self._wish("revoked", name)
         elif self.certificate(certname) is None:
             # By the inventory, which has every serial of the name.
             self._wish("revoked", certname)
 
-    def _try_directory(self, signed: Signed) -> None:
-        own = (self._certificate or Path()).read_text("ascii")
-        with signed.put_back(own, "probe") as name:
-            found = self.http.call("GET", f"{API}/certificate/{name}", accept=(200, 404))
-        if found.status != 200:
-            msg = "it is not the directory of the CA that answers"
-            raise BackendRefused(msg)
+    def _put(self, certname: Certname, csr: bytes) -> bool:
+        """Put *csr* into the CA's directory; return False where that can't be done."""
+        waiting = self._waiting.at_hand()
+        if waiting is None:
+            return False
+        try:
+            put = waiting.put(certname, csr)
+        except OSError as error:
+            self._waiting.refute(error)
+            return False
+        if not put:
+            msg = f"a CSR for {certname} waits at the CA already"
+            raise CsrPending(msg)
+        # Looked up now that nobody can get one signed any more by handing in another CSR.  Where
+        # ours does not wait any more it was signed, and is found when it is to be.
+        if self.certificate(certname) is not None and waiting.take_back(certname, csr):
+            msg = f"the CA holds a certificate for {certname} already"
+            raise CertnameTaken(msg)
+        return True
 
     def _wish(self, state: str, certname: Certname) -> Reply:
         """Ask for a state.

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from espm.ca.probes import sweep
 from espm.errors import BackendUnavailable
 from espm.model import HEALING, Certname
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 log = logging.getLogger(__name__)
-
-#: Seconds after which nobody works with a file any more; one call to the CA takes less.
-_OLD = 600.0
 
 
 class Signed:
@@ -70,14 +67,8 @@ class Signed:
             raise BackendUnavailable(msg) from exc
 
     def sweep(self) -> None:
-        """Remove what a process left that was killed while it healed.
-
-        What is young stays: a command may be started beside an espm that heals.
-        """
-        with suppress(OSError):
-            for file in self._path.glob(f"{HEALING}*"):
-                if time.time() - file.stat().st_mtime > _OLD:
-                    file.unlink(missing_ok=True)
+        """Remove what a process left that was killed while it healed."""
+        sweep(self._path)
 
     def _write(self, file: Path, pem: str) -> None:
         """Write aside and rename: Puppet Server may list the directory and read all of it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from espm.ca.http_api import HttpApi
 from espm.check.finding import Finding, State, counted
 from espm.check.own import until
 from espm.check.trouble import trouble
@@ -74,6 +75,20 @@ def healing(context: Context) -> Iterator[Finding]:
             what += "; so clean is not used"
             remedy += "; or set [http_api] ca_scope = prefix"
         yield Finding("CA healing", State.FAIL if full else State.WARN, what, remedy)
+
+
+def handing_in(context: Context) -> Iterator[Finding]:
+    """Look how CSRs are handed in, and whether that is as the configuration wants it."""
+    directory = context.config.ca_options.get("requests_dir")
+    if not directory:
+        what = "CSRs are handed in by calls ([ca] requests_dir is empty)"
+        yield Finding("CA requests", State.OK, what)
+    elif isinstance(context.ca, HttpApi) and context.ca.puts():
+        yield Finding("CA requests", State.OK, f"CSRs are put into {directory}")
+    else:
+        what = f"CSRs are handed in by calls: {directory} is not the CA's, or closed"
+        remedy = "name the CA's directory of CSRs, and let espm's user write there; or leave it out"
+        yield Finding("CA requests", State.WARN, what, remedy)
 
 
 def classes(context: Context) -> Iterator[Finding]:

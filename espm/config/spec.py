@@ -115,6 +115,9 @@ crl_file = optional_path(default="")
 # Absolute path of the CA's directory of signed certificates on this host, if espm's user may write
 # there: then revocations that the CA loses can be made good. Else empty.
 signed_dir = optional_path(default="")
+# Absolute path of the CA's directory of CSRs that wait on this host, if espm's user may write
+# there: then CSRs are handed in without a call. Only for http_api; else empty.
+requests_dir = optional_path(default="")
 # Absolute path of Puppet Server's ca.conf, to see whether it serves that CRL; else empty.
 ca_conf = optional_path(default="")
 

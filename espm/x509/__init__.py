@@ -24,7 +24,7 @@ from espm.x509.certificate import (
     spki_pin,
 )
 from espm.x509.crl import Revocations, revoked
-from espm.x509.csr import check_csr, csr_der_sha256, csr_key_sha256, new_csr
+from espm.x509.csr import check_csr, csr_der_sha256, csr_key_sha256, new_csr, unsignable_csr
 from espm.x509.keys import Key, key_pem, key_sha256, new_key
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "revoked",
     "self_signed",
     "spki_pin",
+    "unsignable_csr",
 ]

@@ -19,7 +19,7 @@ from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
 
 from espm.errors import InvalidCsr
 from espm.x509 import oids
-from espm.x509.keys import Key, key_sha256
+from espm.x509.keys import Key, key_sha256, new_key
 from espm.x509.signatures import signed_by_itself
 from espm.x509.unreadable import readable
 
@@ -47,6 +47,14 @@ def new_csr(certname: str, key: Key) -> bytes:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, certname)])
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject)
     return csr.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def unsignable_csr(certname: str) -> bytes:
+    """Return a CSR (PEM) that no CA signs, for its signature is wrong; the key is gone."""
+    csr = x509.load_pem_x509_csr(new_csr(certname, new_key()))
+    wrong = bytearray(csr.public_bytes(Encoding.DER))
+    wrong[-1] ^= 1  # the last bit of an integer of the signature
+    return x509.load_der_x509_csr(bytes(wrong)).public_bytes(Encoding.PEM)
 
 
 def csr_der_sha256(pem: bytes) -> str:

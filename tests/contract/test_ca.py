@@ -37,10 +37,16 @@ BACKENDS = [
     "fake",
     *_OLD,
     pytest.param("http_api", marks=pytest.mark.live),
+    pytest.param("http_api-directories", marks=pytest.mark.live),
     pytest.param("puppetserver_ca", marks=pytest.mark.live),
 ]
 
 _numbers = count(1)
+
+
+def directories(lab: Lab) -> dict[str, str]:
+    """Return the configuration that lets espm use the CA's directories."""
+    return {f"{name}_dir": str(lab.cadir / name) for name in ("signed", "requests")}
 
 
 def old(request: pytest.FixtureRequest) -> OldCa:
@@ -60,6 +66,8 @@ def ca(request: pytest.FixtureRequest) -> CertificateAuthority:
     if request.param == "http_api":
         return http_api.connect({}, access)
     lab: Lab = request.getfixturevalue("lab")
+    if request.param == "http_api-directories":
+        return http_api.connect(directories(lab), access)
     options = {
         "program": "/usr/bin/puppetserver",
         "config": str(lab.puppet_conf),
@@ -371,3 +379,40 @@ def test_clean_is_not_used_without_the_scope(access: PuppetAccess, lab: Lab) -> 
     ca = http_api.connect({"signed_dir": str(lab.cadir / "signed")}, access)
 
     assert (ca.can_clean(), ca.can_heal()) == (False, True)
+
+
+@pytest.mark.live
+def test_a_csr_that_is_put_there_is_one_that_waits(
+    access: PuppetAccess, lab: Lab, names: list[Certname]
+) -> None:
+    """The native command signs it, as any other."""
+    ca, certname = http_api.connect(directories(lab), access), names[0]
+    pem = x509.new_csr(certname, x509.new_key())
+
+    ca.submit(certname, pem)
+    waits = lab.request("GET", f"{API}/certificate_request/{certname}")[1]
+    lab.cli("ca", "sign", "--certname", certname)
+
+    assert waits == pem
+    assert x509.parse_certificate(ca.sign(certname)).key_sha256 == x509.csr_key_sha256(pem)
+    assert not list((lab.cadir / "requests").glob(f"{certname}*"))
+    lab.cli("ca", "clean", "--certname", certname)
+
+
+@pytest.mark.live
+def test_what_a_directory_is_tried_with_is_signed_by_nobody(
+    access: PuppetAccess, lab: Lab, names: list[Certname]
+) -> None:
+    """Whoever signs everything that waits does not sign that, nor is any of it left."""
+    ca = http_api.connect(directories(lab), access)
+    (lab.cadir / "requests" / f"{names[0]}.pem").write_bytes(x509.unsignable_csr(names[0]))
+    wish = {"desired_state": "signed"}
+
+    status, answer = lab.request("PUT", f"{API}/certificate_status/{names[0]}", wish)
+    listed = lab.request("GET", f"{API}/certificate_statuses/all")[0]
+    ca.withdraw(names[0])
+    ca.submit(names[1], x509.new_csr(names[1], x509.new_key()))
+    ca.withdraw(names[1])
+
+    assert (status, b"signing key" in answer, listed) == (409, True, 200)
+    assert not list((lab.cadir / "requests").glob("espm-heal*"))

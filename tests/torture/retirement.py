@@ -29,9 +29,10 @@ PARALLEL = 64
 
 
 def open_for_healing(lab: Lab) -> None:
-    """Let every user write to the lab's directory of signed certificates, the daemon's too."""
+    """Let every user write to the lab's directories of certificates and CSRs, the daemon's too."""
     lab.cadir.chmod(0o755)
-    (lab.cadir / "signed").chmod(0o777)
+    for name in ("signed", "requests"):
+        (lab.cadir / name).chmod(0o777)
 
 
 def launch(stack: Stack, names: Sequence[str]) -> dict[str, int]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from espm import check, config
+from espm.ca.http_api import HttpApi
 from espm.check import puppet, state
 from espm.check.finding import Context, State
 from espm.ledger import open_ledger, upgrade
@@ -111,6 +113,28 @@ def test_healing_is_a_fault_only_where_it_is_relied_on(
     assert word in finding.what
     assert ("signed certificates" in finding.remedy) == (expected is not State.OK)
     assert ("ca_scope = prefix" in finding.remedy) == (expected is State.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("keys", "puts", "expected", "word"),
+    [
+        ({}, False, State.OK, "handed in by calls ([ca] requests_dir is empty)"),
+        ({"requests_dir": "/ca/requests"}, True, State.OK, "are put into /ca/requests"),
+        ({"requests_dir": "/ca/requests"}, False, State.WARN, "is not the CA's, or closed"),
+    ],
+)
+def test_how_csrs_are_handed_in_is_said(
+    make: Make, *, keys: dict[str, str], puts: bool, expected: State, word: str
+) -> None:
+    """A directory that can't be used costs calls and no more, so it is a warning."""
+    context = make(**keys)
+    context.ca = Mock(spec=HttpApi, puts=lambda: puts)
+
+    [finding] = puppet.handing_in(context)
+
+    assert finding.state is expected
+    assert word in finding.what
+    assert bool(finding.remedy) == (expected is State.WARN)
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,9 @@ def test_full_scope_adds_the_rule_for_clean_and_takes_it_back(tmp_path: Path) ->
 
     assert made.setup("--create", "--ca-scope", "full") == 0
     ini = ConfigObj(str(made.root / "espm/etc/espm.ini"))
-    assert (ini["ca"]["signed_dir"], ini["http_api"]) == (
-        f"{made.root}/ca/signed",
-        {"ca_scope": "full"},
-    )
+    named = {key: ini["ca"][key] for key in ("signed_dir", "requests_dir")}
+    assert named == {f"{name}_dir": f"{made.root}/ca/{name}" for name in ("signed", "requests")}
+    assert ini["http_api"] == {"ca_scope": "full"}
     assert made.setup("--apply") == 0
     assert made.auth_conf.read_text().count('name: "espm clean"') == 1
     assert made.setup("--unapply") == 0

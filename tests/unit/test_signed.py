@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from espm import x509
-from espm.ca import http_api, signed
+from espm.ca import http_api, probes, signed
 from espm.errors import BackendRefused
 from espm.model import HEALING, Certname, PuppetAccess
 from espm.puppet_http import Reply
@@ -29,7 +29,7 @@ def test_what_a_dead_healer_left_is_removed_and_nothing_else(tmp_path: Path) -> 
     )
     for file in (left, young, theirs):
         file.write_text("x")
-    old = time.time() - signed._OLD - 1
+    old = time.time() - probes.OLD - 1
     for file in (left, theirs):
         os.utime(file, (old, old))
 

@@ -1,0 +1,26 @@
+"""What espm puts into the CA's directories under names of its own, for a moment."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from espm.model import HEALING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Seconds after which nobody works with a file any more; one call to the CA takes less.
+OLD = 600.0
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a process left that was killed meanwhile; idempotent, and never raises OSError.
+
+    What is young stays: a command may be started beside an espm at work.
+    """
+    with suppress(OSError):
+        for file in directory.glob(f"{HEALING}*"):
+            if time.time() - file.stat().st_mtime > OLD:
+                file.unlink(missing_ok=True)

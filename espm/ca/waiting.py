@@ -1,0 +1,69 @@
+"""The directory of a CA on this host where CSRs wait: to hand them in without a call.
+
+Puppet Server keeps a CSR that was handed in as a file of its name, and reads and checks that when
+it is to be signed (``validate-csr``, ``sign-existing-csr!``).  So a file put there is handed in.
+It gets its name once it is whole, and only if no CSR of that name waits, which Puppet Server's own
+look before it writes does not make sure of.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from espm.ca.probes import sweep
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from espm.model import Certname
+
+
+class Waiting:
+    """The directory ``requests`` of a CA; we must be able to write there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def put(self, certname: Certname, csr: bytes) -> bool:
+        """Put a CSR there; return False where one of that name waits.
+
+        A process that is killed meanwhile leaves nothing, for the file has no name until then.
+
+        :raises OSError: it can't be written there, or not in this way.
+        """
+        flags = os.O_TMPFILE | os.O_WRONLY
+        with os.fdopen(os.open(self._path, flags, 0o644), "wb") as opened:
+            # Puppet Server's user must be able to read it, whatever our umask is.
+            os.fchmod(opened.fileno(), 0o644)
+            opened.write(csr)
+            opened.flush()
+            # linkat(2) has no other way to a file without a name that needs no privilege; os.link
+            # calls it only where a descriptor is given.
+            nameless = f"/proc/self/fd/{opened.fileno()}"
+            try:
+                os.link(nameless, self._file(certname), src_dir_fd=opened.fileno())
+            except FileExistsError:
+                return False
+        return True
+
+    def take_back(self, certname: Certname, csr: bytes) -> bool:
+        """Remove the CSR of *certname*, if it is *csr*; return whether it was.
+
+        :raises OSError: it may not be removed.
+        """
+        file = self._file(certname)
+        try:
+            if file.read_bytes() != csr:
+                return False
+            file.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def sweep(self) -> None:
+        """Remove what a process left that was killed while it tried the directory."""
+        sweep(self._path)
+
+    def _file(self, certname: Certname) -> Path:
+        return self._path / f"{certname}.pem"

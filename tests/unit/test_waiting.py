@@ -1,0 +1,217 @@
+"""The CA's directory of CSRs that wait: to hand them in without a call."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from espm import x509
+from espm.ca import directories, http_api, probes
+from espm.ca.signed import Signed
+from espm.ca.waiting import Waiting
+from espm.errors import CertnameTaken, CsrPending, InvalidCsr
+from espm.model import HEALING, Certname, PuppetAccess
+from espm.puppet_http import Reply
+from tests.fakes import FakeCa
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = Certname("web1.example.com")
+ACCESS = PuppetAccess("https://localhost:1", "https://localhost:1", "", "", "")
+
+
+class Server:
+    """A CA server with its two directories, as much of Puppet Server as is asked here."""
+
+    def __init__(self, root: Path) -> None:
+        self.places = {"certificate": root / "signed", "certificate_request": root / "requests"}
+        self.calls: list[str] = []
+        for place in self.places.values():
+            place.mkdir(parents=True)
+
+    def call(self, method: str, path: str, **_: object) -> Reply:
+        """Answer with the file, and take whatever is handed in."""
+        kind, name = path.rsplit("/", 2)[-2:]
+        self.calls.append(f"{method} {kind} {'probe' if name.startswith(HEALING) else name}")
+        if method == "PUT":
+            return Reply(200, b"", {})
+        file = self.places[kind] / f"{name}.pem"
+        if file.exists():
+            return Reply(200, file.read_bytes(), {})
+        return Reply(404, f"Could not find {kind} {name}".encode(), {})
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    """Return a CA server without anything."""
+    return Server(tmp_path / "ca")
+
+
+def held(name: str) -> bytes:
+    """Return a certificate of *name*."""
+    ca = FakeCa()
+    ca.submit(Certname(name), csr(name))
+    return ca.sign(Certname(name))
+
+
+def csr(name: str = NAME) -> bytes:
+    """Return a CSR of a new key."""
+    return x509.new_csr(Certname(name), x509.new_key())
+
+
+def putting(server: Server, waiting: Path | None = None) -> http_api.HttpApi:
+    """Return the CA on *server*, whose directory of CSRs is taken to be *waiting*."""
+    own = server.places["certificate"].parent / "own.pem"
+    own.write_bytes(held("espm.example.com"))
+    return http_api.HttpApi(
+        server,  # type: ignore[arg-type]
+        signed=Signed(server.places["certificate"]),
+        waiting=Waiting(waiting or server.places["certificate_request"]),
+        certificate=own,
+    )
+
+
+def test_a_csr_is_put_where_the_ca_keeps_them(server: Server) -> None:
+    """One call for each directory proves it; after that nobody is asked."""
+    ca, wanted = putting(server), csr()
+
+    ca.submit(NAME, wanted)
+    ca.submit(Certname("web2.example.com"), csr("web2.example.com"))
+
+    [file] = server.places["certificate_request"].glob("web1*")
+    assert file.read_bytes() == wanted
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644, "Puppet Server must be able to read it"
+    assert server.calls == ["GET certificate_request probe", "GET certificate probe"]
+    assert len([*server.places["certificate_request"].iterdir()]) == 2, "no probe is left"
+
+
+def test_a_csr_that_waits_is_not_replaced(server: Server) -> None:
+    """Whoever came first keeps the name, also where the CA would let the second have it."""
+    first = csr()
+    file = server.places["certificate_request"] / f"{NAME}.pem"
+    file.write_bytes(first)
+
+    with pytest.raises(CsrPending):
+        putting(server).submit(NAME, csr())
+
+    assert file.read_bytes() == first
+
+
+def test_a_name_with_a_certificate_is_taken(server: Server) -> None:
+    """It is looked for behind our CSR, which is taken back."""
+    (server.places["certificate"] / f"{NAME}.pem").write_bytes(held(NAME))
+
+    with pytest.raises(CertnameTaken):
+        putting(server).submit(NAME, csr())
+
+    assert [*server.places["certificate_request"].iterdir()] == []
+
+
+def test_a_csr_that_was_signed_already_is_no_conflict(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody signs all that waits: the certificate is ours, and must not be forgotten."""
+    ca = putting(server)
+    put = Waiting.put
+
+    def and_sign(self: Waiting, certname: Certname, pem: bytes) -> bool:
+        done = put(self, certname, pem)
+        if certname == NAME:
+            (server.places["certificate_request"] / f"{NAME}.pem").unlink()
+            (server.places["certificate"] / f"{NAME}.pem").write_bytes(held(NAME))
+        return done
+
+    monkeypatch.setattr(Waiting, "put", and_sign)
+
+    ca.submit(NAME, csr())
+
+
+def test_another_directory_is_not_believed(server: Server, tmp_path: Path) -> None:
+    """The CSR is handed in by a call then, and so are all that follow for a while."""
+    (tmp_path / "other").mkdir()
+    ca = putting(server, tmp_path / "other")
+
+    ca.submit(NAME, csr())
+    ca.submit(NAME, csr())
+
+    handed_in = f"PUT certificate_request {NAME}"
+    assert server.calls == ["GET certificate_request probe", handed_in, handed_in]
+    assert [*(tmp_path / "other").iterdir()] == []
+    assert not ca.puts()
+
+
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.ENOSPC, errno.EACCES])
+def test_where_it_cannot_be_put_it_is_handed_in_by_a_call(
+    server: Server, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A file system that can't, one that is full, and one whose rights were taken."""
+    ca = putting(server)
+    assert ca.puts()
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "open", fails)
+    ca.submit(NAME, csr())
+
+    assert server.calls[-1] == f"PUT certificate_request {NAME}"
+    assert [*server.places["certificate_request"].iterdir()] == []
+
+
+def test_a_directory_is_tried_again_after_a_while(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not the CA's may be by then, once its mount is back."""
+    place = tmp_path / "mount"
+    place.mkdir()
+    ca = putting(server, place)
+    ca.submit(NAME, csr())
+    place.rmdir()
+    place.symlink_to(server.places["certificate_request"])
+    monkeypatch.setattr(directories, "_FAILED", 0.0)
+
+    ca.submit(NAME, csr())
+
+    assert (server.places["certificate_request"] / f"{NAME}.pem").exists()
+
+
+def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """Only files of espm's names that are old: another may try the directory now."""
+    left, young, theirs = (
+        tmp_path / f"{name}.pem" for name in (f"{HEALING}1a", f"{HEALING}1b", "web1.example.com")
+    )
+    for file in (left, young, theirs):
+        file.write_text("x")
+    old = time.time() - probes.OLD - 1
+    for file in (left, theirs):
+        os.utime(file, (old, old))
+
+    http_api.connect({"requests_dir": str(tmp_path)}, ACCESS)
+
+    assert sorted(tmp_path.iterdir()) == sorted([young, theirs])
+
+
+def test_only_ours_is_taken_back(tmp_path: Path) -> None:
+    """Another's of that name stays, and one that is gone was not there."""
+    waiting, ours, theirs = Waiting(tmp_path), csr(), csr()
+
+    assert not waiting.take_back(NAME, ours)
+    assert waiting.put(NAME, theirs)
+    assert not waiting.take_back(NAME, ours)
+    assert waiting.take_back(NAME, theirs)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_the_directory_is_tried_with_can_be_signed_by_nobody() -> None:
+    """It is of the name, can be read, and its signature is wrong."""
+    probe = x509.unsignable_csr("espm-heal-1")
+
+    assert x509.csr_key_sha256(probe)
+    with pytest.raises(InvalidCsr, match="signature"):
+        x509.check_csr(probe, "espm-heal-1", ())
