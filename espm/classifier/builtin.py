@@ -160,14 +160,15 @@ class BuiltinClassifier:
         """Publish the node's tombstone, unless a later generation's document is in force."""
         with self._lock:
             self._recent.drop(node)
-            self._documents.publish(node.certname, _stamp(node, State.WITHHELD), TOMBSTONE)
+        # A reload that is under way comes too late for a tombstone, so it need not be waited for.
+        self._documents.publish(node.certname, _stamp(node, State.WITHHELD), TOMBSTONE)
 
     def forget(self, *nodes: Node) -> None:
         """Remove the nodes' documents, unless they are later generations'."""
         with self._lock:
             for node in nodes:
                 self._recent.drop(node)
-            self._documents.forget(*((node.certname, node.generation) for node in nodes))
+        self._documents.forget(*((node.certname, node.generation) for node in nodes))
 
     def ping(self) -> None:
         """Return when the ENC directory is there and can be written."""
@@ -237,17 +238,18 @@ class BuiltinClassifier:
             name
             for name, node in live.items()
             if (name in existing or node.state is NodeState.ACTIVE)
-            and self._publish(node, self._groups, force=force)
+            and self._publish(node, self._groups, force=force, new=False)
         ]
         return Rebuilt(tuple(written), tuple(name for name in existing if name not in live))
 
-    def _publish(self, node: Node, groups: Mapping[str, Group], *, force: bool = False) -> bool:
+    def _publish(self, node: Node, groups: Mapping[str, Group], **how: bool) -> bool:
+        """Publish the node's document; see :meth:`Documents.publish` for *how*."""
         if node.state is NodeState.DELETING:
             stamp, content = _stamp(node, State.WITHHELD), TOMBSTONE
         else:
             stamp = _stamp(node, State.PRESENT)
             content = body(merge(node.classification, groups, self._environment))
-        return self._documents.publish(node.certname, stamp, content, force=force)
+        return self._documents.publish(node.certname, stamp, content, **how)
 
 
 def _stamp(node: Node, state: State) -> Stamp:

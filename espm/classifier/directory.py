@@ -21,6 +21,7 @@ from espm.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 MARKER = ".espm-enc"
@@ -82,18 +83,26 @@ class Directory:
         self._path = path
 
     @contextmanager
-    def locked(self) -> Iterator[Opened]:
-        """Yield the opened directory while no other thread or process has it.
+    def opened(self) -> Iterator[Opened]:
+        """Yield the opened directory.
 
-        :raises OSError: it is not there, has no marker or can't be locked.
+        :raises OSError: it is not there or has no marker.
         """
         fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.stat(MARKER, dir_fd=fd, follow_symlinks=False)
-            with _flock(fd):
-                yield Opened(fd)
+            yield Opened(fd)
         finally:
             os.close(fd)
+
+    @contextmanager
+    def locked(self) -> Iterator[Opened]:
+        """Yield the opened directory while no other thread or process has its lock.
+
+        :raises OSError: it is not there, has no marker or can't be locked.
+        """
+        with self.opened() as opened, opened.lock():
+            yield opened
 
 
 @contextmanager
@@ -116,10 +125,14 @@ def _give(fd: int, directory: int) -> None:
 
 
 class Opened:
-    """The files of the ENC directory, for the holder of its lock."""
+    """The files of the ENC directory; all but :meth:`aside` is for the holder of its lock."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep all others out that want the lock, during a block."""
+        return _flock(self._fd)
 
     def files(self) -> list[str]:
         """Return the names of all that is in the directory."""
@@ -138,40 +151,43 @@ class Opened:
         with os.fdopen(fd, "rb") as opened:
             return opened.read() if stat.S_ISREG(os.fstat(fd).st_mode) else b""
 
-    def write(self, file: str, content: bytes, old: bytes | None) -> bool:
-        """Make *content* the content of *file*, whole or not at all; return whether it changed.
+    @contextmanager
+    def aside(self, content: bytes, *, at_once: bool = True) -> Iterator[Aside]:
+        """Yield what can become the content of a file during the block, and is gone after it.
 
-        :param old: what :meth:`read` returned.
+        No lock is needed, so writers keep each other waiting with no more than a rename.
+
+        :param at_once: whether it is written now, or only if it becomes a file's content.
         """
-        changed = content != old
-        if changed:
-            aside = self._write_aside(content)
-            try:
-                os.rename(aside, file, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-            except OSError:
-                self._drop(aside)
-                raise
-        # Also when nothing changed: the writer before may have died between rename and sync.
+        aside = Aside(self, content)
+        try:
+            if at_once:
+                aside.write()
+            yield aside
+        finally:
+            aside.drop()
+
+    def sync(self) -> None:
+        """Make durable which files there are; needs no lock."""
         os.fsync(self._fd)
-        return changed
 
     def remove(self, *files: str) -> None:
         """Remove those of *files* that are there."""
         for file in files:
-            self._drop(file)
-        os.fsync(self._fd)
+            self.drop(file)
 
     def probe(self) -> None:
         """Write and remove a file."""
-        self._drop(self._write_aside(b"probe\n"))
+        self.drop(self.write_aside(b"probe\n"))
 
     def sweep(self) -> None:
-        """Remove files written aside; their writers are dead, for we have the lock."""
+        """Remove files written aside by writers that are dead; one that lives writes it again."""
         for file in self.files():
             if file.startswith(_ASIDE):
-                self._drop(file)
+                self.drop(file)
 
-    def _write_aside(self, content: bytes) -> str:
+    def write_aside(self, content: bytes) -> str:
+        """Write a file of *content*, durably, and return its name."""
         file = _ASIDE + secrets.token_hex(8)
         fd = os.open(file, _NEW, FILE_MODE, dir_fd=self._fd)
         try:
@@ -182,10 +198,46 @@ class Opened:
                 opened.flush()
                 os.fsync(fd)
         except OSError:
-            self._drop(file)
+            self.drop(file)
             raise
         return file
 
-    def _drop(self, file: str) -> None:
+    def rename(self, aside: str, file: str) -> None:
+        """Let what was written aside take the place of *file*."""
+        os.rename(aside, file, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def drop(self, file: str) -> None:
+        """Remove *file* if it is there."""
         with suppress(FileNotFoundError):
             os.unlink(file, dir_fd=self._fd)
+
+
+class Aside:
+    """What can become the content of a file, whole or not at all."""
+
+    def __init__(self, opened: Opened, content: bytes) -> None:
+        self._opened = opened
+        self._content = content
+        self._name: str | None = None
+
+    def write(self) -> str:
+        """Write it, unless that was done; return the name it has meanwhile."""
+        if self._name is None:
+            self._name = self._opened.write_aside(self._content)
+        return self._name
+
+    def become(self, file: str) -> None:
+        """Let it take the place of *file*; for the holder of the lock."""
+        try:
+            self._opened.rename(self.write(), file)
+        except FileNotFoundError:
+            # Swept away, which is done under the lock, so not now.
+            self._name = None
+            self._opened.rename(self.write(), file)
+        self._name = None
+
+    def drop(self) -> None:
+        """Remove it, unless it became a file."""
+        if self._name is not None:
+            self._opened.drop(self._name)
+            self._name = None

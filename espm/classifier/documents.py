@@ -1,7 +1,8 @@
 """One file per node, published so that a reader never sees half of it.
 
-A writer writes aside (a dot-file in the same directory), syncs, renames and syncs the directory,
-under a lock that all writers share.  What is in force only ever goes forward::
+A writer writes aside (a dot-file in the same directory), syncs, renames and syncs the directory; it
+looks at what is in force and renames under a lock that all writers share.  What is in force only
+ever goes forward::
 
     none ──> (generation, present, version) ──> (generation, withheld) ──> none
                     │        ^                        │
@@ -48,32 +49,43 @@ class Documents:
         self._directory = Directory(directory)
         self._forgotten: dict[str, int] = {}
 
-    def publish(self, name: str, stamp: Stamp, body: str, *, force: bool = False) -> bool:
+    def publish(
+        self, name: str, stamp: Stamp, body: str, *, force: bool = False, new: bool = True
+    ) -> bool:
         """Put a document in force unless a later one is; return whether the file changed.
 
         Durable when it returns.  Idempotent.
 
         :param body: what follows the head: the rest of the JSON object, with a newline.
         :param force: replace later documents too.
+        :param new: whether the file is expected to change.
         """
         content = f"{head(stamp.generation, stamp.version, stamp.state)}\n{body}".encode()
-        with translated(), self._directory.locked() as opened:
-            old = opened.read(_file(name))
-            if not force and self._too_late(name, stamp, old):
-                return False
-            self._forgotten.pop(name, None)
-            return opened.write(_file(name), content, old)
+        with translated(), self._directory.opened() as opened:
+            with opened.aside(content, at_once=new) as aside, opened.lock():
+                old = opened.read(_file(name))
+                if not force and self._too_late(name, stamp, old):
+                    return False
+                self._forgotten.pop(name, None)
+                changed = content != old
+                if changed:
+                    aside.become(_file(name))
+            # Also when nothing changed: the writer before may have died between rename and sync.
+            opened.sync()
+        return changed
 
     def forget(self, *lives: tuple[str, int]) -> None:
         """Remove documents, each unless it is of a later generation.  Durable, idempotent.
 
         :param lives: names and generations.
         """
-        with translated(), self._directory.locked() as opened:
-            over = [life for life in lives if not _is_later(opened, *life)]
-            opened.remove(*(_file(name) for name, _ in over))
-            for name, generation in over:
-                self._remember(name, generation)
+        with translated(), self._directory.opened() as opened:
+            with opened.lock():
+                over = [life for life in lives if not _is_later(opened, *life)]
+                opened.remove(*(_file(name) for name, _ in over))
+                for name, generation in over:
+                    self._remember(name, generation)
+            opened.sync()
 
     def stamps(self) -> Mapping[str, Stamp | None]:
         """Return what is in force, by name; None for a file that is not a document."""

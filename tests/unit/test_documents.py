@@ -9,12 +9,13 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from espm.classifier.directory import MARKER, prepare
+from espm.classifier.directory import MARKER, Opened, prepare
 from espm.classifier.documents import Documents
 from espm.classifier.stamp import Stamp, State
 from espm.errors import BackendUnavailable
@@ -281,6 +282,71 @@ def test_sweep_removes_what_dead_writers_left(documents: Documents, directory: P
     (directory / ".aside-0123").write_text("half")
     documents.sweep()
 
+    assert {"web1.json"} == listing(directory)
+
+
+def test_a_writer_that_syncs_keeps_no_other_waiting(
+    documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk makes each wait for itself; only looking and renaming take turns."""
+    slow, others, real = threading.Event(), threading.Event(), os.fsync
+
+    def fsync(fd: int) -> None:
+        if not slow.is_set():
+            slow.set()
+            assert others.wait(30)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(documents.publish, "web1", Stamp(1, 1, PRESENT), BODY)
+        assert slow.wait(30)
+        assert documents.publish("web2", Stamp(2, 1, PRESENT), BODY)
+        assert documents.publish("web1", Stamp(1, 2, PRESENT), BODY)
+        others.set()
+
+        assert not first.result(30), "it comes too late"
+
+    assert documents.stamps() == {"web1": Stamp(1, 2, PRESENT), "web2": Stamp(2, 1, PRESENT)}
+    assert {"web1.json", "web2.json"} == listing(directory)
+
+
+def test_a_sweep_does_not_harm_a_writer_that_lives(
+    documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had written aside may be swept away by a command that starts meanwhile."""
+    real = os.fsync
+
+    def and_sweep(fd: int) -> None:
+        real(fd)
+        monkeypatch.setattr(os, "fsync", real)
+        Documents(directory).sweep()
+
+    monkeypatch.setattr(os, "fsync", and_sweep)
+
+    assert documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+    assert documents.stamps() == {"web1": Stamp(1, 1, PRESENT)}
+    assert {"web1.json"} == listing(directory)
+
+
+def test_what_is_not_expected_to_change_is_not_written_aside(
+    documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start looks at every document, and most are as they should be."""
+    documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+    written: list[bytes] = []
+    write = Opened.write_aside
+
+    def noting(self: Opened, content: bytes) -> str:
+        written.append(content)
+        return write(self, content)
+
+    monkeypatch.setattr(Opened, "write_aside", noting)
+
+    assert not documents.publish("web1", Stamp(1, 1, PRESENT), BODY, new=False)
+    assert written == []
+    assert documents.publish("web1", Stamp(1, 1, PRESENT), body("new"), new=False)
+    assert len(written) == 1
     assert {"web1.json"} == listing(directory)
 
 
