@@ -88,6 +88,7 @@ class LiveHoldings:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._agents: set[str] = set()
+        self._unfinished: set[int] = set()
 
     def held(self) -> dict[str, int]:
         """Return the serial of the certificate that is held, by name."""
@@ -102,13 +103,27 @@ class LiveHoldings:
         inventory = (self._lab.cadir / "inventory.txt").read_text()
         rows = [line.split() for line in inventory.splitlines()]
         named = ((int(row[0], 16), row[-1].removeprefix("/CN=")) for row in rows)
-        return {serial: name for serial, name in named if name.endswith(DOMAIN)}
+        ours = {serial: name for serial, name in named if name.endswith(DOMAIN)}
+        return {serial: ours[serial] for serial in ours.keys() - self._unfinished}
+
+    def note_unfinished(self) -> None:
+        """Take note of what the CA, which was just killed, had not come to sign.
+
+        Puppet Server writes a line into its inventory, then the certificate, then removes the
+        CSR (``autosign-certificate-request!``, ``sign-existing-csr!``).  Killed behind the first,
+        it leaves a serial whose certificate nobody has ever got, nor can revoke.
+        """
+        revoked = _serials((self._lab.cadir / "ca_crl.pem").read_bytes())
+        held, last = self.held(), {name: serial for serial, name in sorted(self.issued().items())}
+        for name in last.keys() & self.waiting().keys():
+            if last[name] != held.get(name) and last[name] not in revoked:
+                self._unfinished.add(last[name])
 
     def revoked(self) -> set[int]:
         """Return the serials in the CRL that agents and servers get."""
         status, pem = self._lab.request("GET", "/puppet-ca/v1/certificate_revocation_list/ca")
         assert status == 200
-        return {each.serial_number for each in x509.load_pem_x509_crl(pem)}
+        return _serials(pem)
 
     def hand_in(self, name: str, csr: bytes) -> None:
         """Do as an agent does that asks for a certificate."""
@@ -124,6 +139,10 @@ class LiveHoldings:
     def _files(self, directory: str) -> dict[str, bytes]:
         found: list[Path] = list((self._lab.cadir / directory).glob(f"*{DOMAIN}.pem"))
         return {path.stem: path.read_bytes() for path in found}
+
+
+def _serials(crl: bytes) -> set[int]:
+    return {each.serial_number for each in x509.load_pem_x509_crl(crl)}
 
 
 def _serial(pem: bytes) -> int:

@@ -15,6 +15,7 @@ from tests.live.user import as_user, importable, interpreter
 from tests.torture.holdings import LiveHoldings
 from tests.torture.nursery import Child, Nursery
 from tests.torture.points import Control
+from tests.torture.retirement import open_for_healing
 from tests.torture.world import World
 
 if TYPE_CHECKING:
@@ -54,10 +55,15 @@ class LiveHome:
 
 
 @contextmanager
-def live_world(lab: Lab) -> Iterator[World]:
-    """Make a world with a real Puppet Server; its daemon is not started."""
+def live_world(lab: Lab, scope: str) -> Iterator[World]:
+    """Make a world with a real Puppet Server; its daemon is not started.
+
+    :param scope: what espm may do at the CA; with ``full`` also in its directories.
+    """
+    if scope == "full":
+        open_for_healing(lab)
     with scene.scratch("torture") as root:
-        stack = Stack(lab, root / "espm", options=own_name())
+        stack = Stack(lab, root / "espm", options=("--ca-scope", scope, *own_name()))
         try:
             stack.set_up()
             orders = root / "orders"

@@ -12,6 +12,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: Whether this run does everything, and not only a part that fits into minutes.
 FULL = bool(os.environ.get("ESPM_TORTURE"))
@@ -59,8 +62,8 @@ class Retirement(Kept):
     lost: int
 
 
-def share(few: int, all_of_them: int) -> int:
-    """Return how often something is done: *few* times, or as often as a full run does it."""
+def share(few: T, all_of_them: T) -> T:
+    """Return how much of something is done: *few*, or as many as in a full run."""
     return all_of_them if FULL else few
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.torture.holdings import LiveHoldings
 from tests.torture.live_world import live_world
 from tests.torture.load import Load
 from tests.torture.results import Result, say, share
@@ -32,10 +33,10 @@ SCENES, SAMPLE = 3, 4
 WAYS = 40
 
 
-@pytest.fixture(scope="module")
-def world(lab: Lab) -> Iterator[World]:
-    """An espm beside a real Puppet Server."""
-    with live_world(lab) as made:
+@pytest.fixture(scope="module", params=["full", *share((), ("prefix",))])
+def world(lab: Lab, request: pytest.FixtureRequest) -> Iterator[World]:
+    """An espm beside a real Puppet Server, set up in either way."""
+    with live_world(lab, request.param) as made:
         yield made
 
 
@@ -66,14 +67,16 @@ def test_no_kill_under_load_leaves_anything(world: World) -> None:
     assert not faults
 
 
-def _hang(lab: Lab) -> None:
+def _hang(lab: Lab, _: World) -> None:
     lab.suspend()
     time.sleep(random.uniform(1, 6))
     lab.resume()
 
 
-def _restart(lab: Lab) -> None:
+def _restart(lab: Lab, world: World) -> None:
     lab.stop_hard()
+    assert isinstance(world.holdings, LiveHoldings)
+    world.holdings.note_unfinished()
     lab.start()
 
 
@@ -95,7 +98,7 @@ def test_what_was_accepted_is_done_when_the_ca_is_back(
             time.sleep(0.5)
             # Puppet Server ends with the thread that starts it (prctl(2), PR_SET_PDEATHSIG).
             answer = pool.submit(leaving.delete, wait=0)
-            away(lab)
+            away(lab, world)
             accepted = answer.result()
             time.sleep(1)
         settled = world.settle()
