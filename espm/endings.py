@@ -12,6 +12,7 @@ halves, for in between the certificates of all of them are settled together::
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +22,7 @@ from espm.failfast import FailFast
 from espm.model import Certificate, Intent, IntentKind, Node, NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from espm.ports import Ports
 
@@ -60,10 +61,7 @@ def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exc
     """
     ports = replace(ports, ca=FailFast(ports.ca))
     errors: list[Exception] = []
-    ready: list[Prepared] = []
-    for node, intent in claimed:
-        with intents.leaving(intent, errors, ports):
-            ready.append(_prepared(node, intent, ports))
+    ready = _prepare_all(list(claimed), errors, ports)
     wanted = [(node.certname, each) for node, _, standing in ready for each in standing]
     failures = settling.settle(wanted, ports)
     over: list[tuple[Node, Intent]] = []
@@ -80,10 +78,24 @@ def finish_all(claimed: Iterable[tuple[Node, Intent]], ports: Ports) -> list[Exc
     return errors
 
 
-def _prepared(node: Node, intent: Intent, ports: Ports) -> Prepared:
-    if intent.withheld:
-        return Prepared(node, intent, ports.ledger.certificates(node))
-    return ENDINGS[intent.kind].prepare(node, intent, ports)
+def _prepare_all(
+    claimed: Sequence[tuple[Node, Intent]], errors: list[Exception], ports: Ports
+) -> list[Prepared]:
+    """Prepare each that can be; where the catalogs are withheld, only certificates are wanted."""
+    found: Mapping[int, Sequence[Certificate]] = {}
+    # If they can't be had together, preparing each by itself tells why.
+    with suppress(Exception):
+        withheld = [node.generation for node, intent in claimed if intent.withheld]
+        found = ports.ledger.certificates_of(withheld)
+    ready = []
+    for node, intent in claimed:
+        with intents.leaving(intent, errors, ports):
+            standing = found.get(node.generation)
+            if standing is None:
+                ready.append(ENDINGS[intent.kind].prepare(node, intent, ports))
+            else:
+                ready.append(Prepared(node, intent, standing))
+    return ready
 
 
 def _end_all(over: Sequence[tuple[Node, Intent]], errors: list[Exception], ports: Ports) -> None:

@@ -17,12 +17,12 @@ from espm.errors import (
     NodeUnknown,
     VersionMismatch,
 )
-from espm.model import IntentKind, Node, NodeState
+from espm.model import IntentKind, Job, JobState, Node, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from espm.model import Certname, Classification, Intent, Job, Platform
+    from espm.model import Certname, Classification, Platform
     from espm.ordering import Delivery, Order
     from espm.ports import Ports
 
@@ -152,7 +152,7 @@ def delete_node(
     _match(node, if_match)
     exact = bool(if_match)
     try:
-        intent = _begin_deletion(node, ports, request_id=request_id, exact=exact)
+        job = _begin_deletion(node, ports, request_id=request_id, exact=exact)
     except NodeBusy:
         # Another deletion may have been quicker.
         node = _not_yet_deleted(platform, certname, ports)
@@ -160,30 +160,33 @@ def delete_node(
             return None
         if node.state is not NodeState.DELETING:
             raise
-        intent = _go_on(node, ports)
-    if intent is None or ports.carrier.wait(intent, patience, ports):
+        job = _go_on(node, ports)
+    if job is None or ports.carrier.wait(job.intent, patience, ports):
         return None
-    return ports.ledger.job(platform.name, intent.ident)
+    return ports.ledger.job(platform.name, job.intent.ident) if patience else job
 
 
-def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -> Intent | None:
-    """Begin to delete a node, or go on with it; return the intent if that outlasts this call."""
+def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -> Job | None:
+    """Begin to delete a node, or go on with it; return the job if that outlasts this call."""
     if node.state is NodeState.DELETING:
         return _go_on(node, ports)
     delete = IntentKind.DELETE
     intent = intents.begin(node, delete, ports, request_id=request_id, exact=exact)
     with intents.or_leave(intent, ports):
-        if not endings.withhold(node, ports):
+        standing = endings.withhold(node, ports)
+        if not standing:
             endings.end(node, intent, ports)
             return None
     ports.carrier.carry(node, replace(intent, withheld=True), ports)
-    return intent
+    running, deleting = JobState.RUNNING, NodeState.DELETING
+    return Job(intent, node.certname, running, deleting, tuple(standing))
 
 
-def _go_on(node: Node, ports: Ports) -> Intent | None:
+def _go_on(node: Node, ports: Ports) -> Job | None:
     """Go on with a deletion; whoever began it may not have come to withhold the catalogs."""
     endings.withhold(node, ports)
-    return carrying.nudge(node, endings.DELETIONS, ports)
+    intent = carrying.nudge(node, endings.DELETIONS, ports)
+    return None if intent is None else ports.ledger.job(node.platform, intent.ident)
 
 
 def _not_yet_deleted(platform: Platform, certname: Certname, ports: Ports) -> Node | None:

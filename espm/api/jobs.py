@@ -33,7 +33,7 @@ def job_body(job: Job) -> Json:
         "state": job.state.value,
         "attempts": job.intent.attempts,
         "last_error": job.intent.last_error,
-        "created": time(job.created),
+        "created": time(job.intent.created),
         "due": None if job.due is None else time(job.due),
         "closed": None if job.closed is None else time(job.closed),
         "left": [] if job.state.is_over else list(_left(job)),

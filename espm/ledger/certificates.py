@@ -47,6 +47,12 @@ OUTSTANDING = (
     .where(certificates.c.generation == sa.bindparam("of"), standing)
     .order_by(certificates.c.ident)
 )
+#: As OUTSTANDING, for several nodes.
+OUTSTANDING_OF = (
+    sa.select(certificates)
+    .where(certificates.c.generation.in_(sa.bindparam("of", expanding=True)), standing)
+    .order_by(certificates.c.ident)
+)
 _INSERT = certificates.insert().returning(certificates.c.ident)
 _NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}
 
@@ -176,7 +182,7 @@ def mark_all(
 
     :raises espm.errors.Conflict: from the state of one of them no way leads there.
     """
-    this = {"of": [certificate.ident for certificate in many]}
+    this = {"of": rows.padded([certificate.ident for certificate in many])}
     found = connection.execute(moving_all(_BEFORE[state]), this | _becoming(state)).mappings()
     moved = {row[certificates.c.ident]: row for row in found}
     return [

@@ -129,7 +129,7 @@ def insert(
     request_id: str,
 ) -> Intent:
     """Add a claimed intent and return it."""
-    begun = Intent(uuid4().hex, node.generation, kind, dict(payload))
+    begun = Intent(uuid4().hex, node.generation, kind, now(), dict(payload))
     values = {
         "ident": begun.ident,
         "generation": begun.generation,
@@ -137,7 +137,7 @@ def insert(
         "payload": rows.dump(dict(payload)),
         "attempts": begun.attempts,
         "request_id": request_id,
-        "created_at": now(),
+        "created_at": begun.created,
         **claimant.claim(),
     }
     audit.note_opened(connection, node, kind, request_id)
@@ -178,7 +178,7 @@ def finish_all(
     closed: dict[str, sa.RowMapping] = {}
     for tries in {intent.attempts for intent in many}:
         alike = [intent.ident for intent in many if intent.attempts == tries]
-        given = {"all": alike, "by": claimant.instance, "tries": tries}
+        given = {"all": rows.padded(alike), "by": claimant.instance, "tries": tries}
         found = connection.execute(FINISH_ALL, given | {"at": now(), "end": outcome}).mappings()
         closed |= {row[intents.c.ident]: row for row in found}
     if len(closed) != len(many):

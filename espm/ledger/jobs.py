@@ -73,7 +73,6 @@ def _job(connection: sa.Connection, row: sa.RowMapping) -> Job:
         certname=node.certname,
         state=state,
         node_state=NodeState(node.state),
-        created=row[intents.c.created_at],
         certificates=tuple(map(rows.certificate, found)),
         due=max(row[intents.c.lease_until], now()) if state is JobState.WAITING else None,
         closed=row[intents.c.closed_at],

@@ -195,7 +195,7 @@ def bury(connection: sa.Connection, generations: Sequence[int], end: NodeState) 
     if not generations:
         return set()
     changed = {"state": end, "updated_at": now()}
-    return set(connection.execute(BURY, {"of": generations, **changed}).scalars())
+    return set(connection.execute(BURY, {"of": rows.padded(generations), **changed}).scalars())
 
 
 def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:

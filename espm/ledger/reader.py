@@ -81,6 +81,17 @@ class Reader:
             found = connection.execute(certificates.OUTSTANDING, {"of": node.generation})
             return [rows.certificate(row) for row in found.mappings()]
 
+    def certificates_of(self, generations: Sequence[int]) -> Mapping[int, Sequence[Certificate]]:
+        """See :meth:`espm.ports.Ledger.certificates_of`."""
+        found: dict[int, list[Certificate]] = {generation: [] for generation in generations}
+        if not found:
+            return {}
+        with reading(self._engine) as connection:
+            these = connection.execute(certificates.OUTSTANDING_OF, {"of": rows.padded(found)})
+            for row in these.mappings():
+                found[row[table.c.generation]].append(rows.certificate(row))
+        return found
+
     def all_certificates(self) -> Iterator[tuple[Certname, Certificate]]:
         """See :meth:`espm.ports.Ledger.all_certificates`."""
         after = 0

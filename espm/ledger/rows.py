@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from espm.ledger.schema import certificates, intents, nodes, replays
 from espm.model import (
@@ -22,11 +22,14 @@ from espm.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import RowMapping
 
     from espm.model import Json
+
+
+T = TypeVar("T")
 
 
 def dump(value: Json) -> str:
@@ -57,6 +60,16 @@ def storable(text: str) -> str:
 def node(row: RowMapping) -> Node:
     """Return the node of *row*, which may have other columns as well."""
     return node_of([row[column] for column in nodes.c])
+
+
+def padded(values: Collection[T]) -> list[T]:
+    """Return *values* for an IN, the last of them repeated, so that few lengths occur.
+
+    Each length is a statement of its own, which the database and its drivers prepare and keep.
+    """
+    found = list(values)
+    length = 1 << max(0, len(found) - 1).bit_length()
+    return found + found[-1:] * (length - len(found))
 
 
 def node_of(row: Sequence[Any]) -> Node:
@@ -93,6 +106,7 @@ def intent(row: RowMapping) -> Intent:
         ident=row[intents.c.ident],
         generation=row[intents.c.generation],
         kind=IntentKind(row[intents.c.kind]),
+        created=row[intents.c.created_at],
         payload=json.loads(row[intents.c.payload]),
         attempts=row[intents.c.attempts],
         last_error=row[intents.c.last_error],

@@ -52,7 +52,6 @@ class Job:
     certname: Certname
     state: JobState
     node_state: NodeState
-    created: datetime
     certificates: tuple[Certificate, ...] = ()
     due: datetime | None = None
     closed: datetime | None = None

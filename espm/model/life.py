@@ -142,6 +142,7 @@ class Intent:
     ident: str
     generation: int
     kind: IntentKind
+    created: datetime
     payload: Mapping[str, Json] = field(default_factory=dict)
     attempts: int = 0
     last_error: str | None = None

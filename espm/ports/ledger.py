@@ -189,6 +189,9 @@ class Ledger(Replays, Protocol):
     def certificates(self, node: Node) -> Sequence[Certificate]:
         """Return the node's certificates that are ordered, valid or being revoked."""
 
+    def certificates_of(self, generations: Sequence[int]) -> Mapping[int, Sequence[Certificate]]:
+        """Return as :meth:`certificates`, by generation, for each of several nodes."""
+
     def has_successor(self, certname: Certname, certificate: Certificate) -> bool:
         """Return whether another order of that name, with the same key, is ordered or valid.
 

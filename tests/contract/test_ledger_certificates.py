@@ -51,6 +51,22 @@ def test_a_certificate_is_ordered_recorded_and_revoked(ledger: Ledger) -> None:
     assert replace(valid, state=CertificateState.REVOKED) == revoked
 
 
+def test_those_of_several_nodes_are_told_apart(ledger: Ledger) -> None:
+    """Each has its own, what is over is left out, and one that has none has none."""
+    nodes = [active(ledger, f"n{number}.example.com") for number in range(5)]
+    ordered = []
+    for number, node in enumerate(nodes[:4]):
+        intent = begin(ledger, node, IntentKind.ISSUE)
+        ordered.append(ledger.order(intent, f"{number:064x}", KeyMaker.ESPM))
+    ledger.mark(ordered[3], CertificateState.VOID)
+
+    found = ledger.certificates_of([node.generation for node in nodes])
+
+    assert [*map(list, found.values())] == [[each] for each in ordered[:3]] + [[], []]
+    assert [*found] == [node.generation for node in nodes]
+    assert ledger.certificates_of([]) == {}
+
+
 def test_validity_is_kept_as_a_moment(ledger: Ledger) -> None:
     """Whatever zone a moment comes in, it comes back as the same moment in UTC."""
     _, intent = reserve(ledger)

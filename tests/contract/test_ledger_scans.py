@@ -118,6 +118,7 @@ def _ask(ledger: Any, node: Node, valid: Certificate) -> None:
     ledger.platforms_of([valid])
     ledger.certificate(node)
     ledger.certificates(node)
+    ledger.certificates_of([node.generation])
     ledger.has_successor(WEB, valid)
     ledger.backlog()
 

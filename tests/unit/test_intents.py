@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,8 @@ from espm.errors import BackendUnavailable
 from espm.model import Intent, IntentKind
 
 NODES = [SimpleNamespace(certname=f"n{number}.example.com") for number in range(3)]
-INTENTS = [Intent(str(number), 1, IntentKind.DELETE) for number in range(3)]
+NOW = datetime.now(UTC)
+INTENTS = [Intent(str(number), 1, IntentKind.DELETE, NOW) for number in range(3)]
 
 
 class _Ledger:

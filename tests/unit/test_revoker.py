@@ -74,6 +74,15 @@ def revoked(espm: Espm, pem: bytes) -> bool:
     return x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
 
 
+def test_the_job_that_is_answered_is_the_one_in_the_ledger(espm: Espm) -> None:
+    """It is not read once more for the answer, and says the same."""
+    add(espm, NAMES[0])
+
+    answered = delete(espm, NAMES[0])
+
+    assert answered == job(espm, answered)
+
+
 def test_a_deletion_withholds_at_once_and_revokes_later(espm: Espm, revoker: Revoker) -> None:
     """Before the CA hears of it no catalog is given any more; then it is proved, and over."""
     add(espm, NAMES[0])
