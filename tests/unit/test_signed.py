@@ -22,8 +22,9 @@ NAME = Certname("web1.example.com")
 ACCESS = PuppetAccess("https://localhost:1", "https://localhost:1", "", "", "")
 
 
-def test_what_a_dead_healer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    """Only files of its names that are old: another espm may be healing now."""
+@pytest.mark.parametrize("key", ["signed_dir", "requests_dir"])
+def test_what_a_dead_espm_left_is_removed_and_nothing_else(tmp_path: Path, key: str) -> None:
+    """Only files of its names that are old: another may heal now, or try the directory."""
     left, young, theirs = (
         tmp_path / f"{name}.pem" for name in (f"{HEALING}1a", f"{HEALING}1b", "web1.example.com")
     )
@@ -33,7 +34,7 @@ def test_what_a_dead_healer_left_is_removed_and_nothing_else(tmp_path: Path) -> 
     for file in (left, theirs):
         os.utime(file, (old, old))
 
-    http_api.connect({"signed_dir": str(tmp_path)}, ACCESS)
+    http_api.connect({key: str(tmp_path)}, ACCESS)
 
     assert sorted(tmp_path.iterdir()) == sorted([young, theirs])
 

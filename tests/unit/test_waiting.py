@@ -5,17 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from espm import x509
-from espm.ca import directories, http_api, probes
+from espm.ca import directories, http_api
 from espm.ca.signed import Signed
 from espm.ca.waiting import Waiting
 from espm.errors import CertnameTaken, CsrPending, InvalidCsr
-from espm.model import HEALING, Certname, PuppetAccess
+from espm.model import HEALING, Certname
 from espm.puppet_http import Reply
 from tests.fakes import FakeCa
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = Certname("web1.example.com")
-ACCESS = PuppetAccess("https://localhost:1", "https://localhost:1", "", "", "")
 
 
 class Server:
@@ -179,22 +177,6 @@ def test_a_directory_is_tried_again_after_a_while(
     ca.submit(NAME, csr())
 
     assert (server.places["certificate_request"] / f"{NAME}.pem").exists()
-
-
-def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    """Only files of espm's names that are old: another may try the directory now."""
-    left, young, theirs = (
-        tmp_path / f"{name}.pem" for name in (f"{HEALING}1a", f"{HEALING}1b", "web1.example.com")
-    )
-    for file in (left, young, theirs):
-        file.write_text("x")
-    old = time.time() - probes.OLD - 1
-    for file in (left, theirs):
-        os.utime(file, (old, old))
-
-    http_api.connect({"requests_dir": str(tmp_path)}, ACCESS)
-
-    assert sorted(tmp_path.iterdir()) == sorted([young, theirs])
 
 
 def test_only_ours_is_taken_back(tmp_path: Path) -> None:
