@@ -255,9 +255,10 @@ def test_half_a_file_is_read_again_under_the_lock(tools: Tools) -> None:
     crl = tools.ca / "ca_crl.pem"
     crl.write_bytes(csr()[:100])
     pem = csr()
-    with subprocess.Popen(["flock", str(tools.ca), "sleep", "0.5"]):
+    with subprocess.Popen(["flock", str(tools.ca), "sleep", "2"]):
         time.sleep(0.2)
-        threading.Timer(0.1, crl.write_bytes, [pem]).start()
+        # Late enough that the first look is over, also where others are at work.
+        threading.Timer(1.2, crl.write_bytes, [pem]).start()
         done = tools.run("crl")
 
     assert pem == done.stdout
