@@ -12,7 +12,6 @@ halves, for in between the certificates of all of them are settled together::
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,18 +82,20 @@ def _prepare_all(
 ) -> list[Prepared]:
     """Prepare each that can be; where the catalogs are withheld, only certificates are wanted."""
     found: Mapping[int, Sequence[Certificate]] = {}
-    # If they can't be had together, preparing each by itself tells why.
-    with suppress(Exception):
+    try:
         withheld = [node.generation for node, intent in claimed if intent.withheld]
         found = ports.ledger.certificates_of(withheld)
+    except Exception as error:  # noqa: BLE001 - each by itself tells a bug from the rest
+        log.warning("the certificates of %d nodes at once: %s", len(claimed), causes(error))
     ready = []
     for node, intent in claimed:
         with intents.leaving(intent, errors, ports):
-            standing = found.get(node.generation)
-            if standing is None:
-                ready.append(ENDINGS[intent.kind].prepare(node, intent, ports))
+            if node.generation in found:
+                ready.append(Prepared(node, intent, found[node.generation]))
+            elif intent.withheld:
+                ready.append(Prepared(node, intent, ports.ledger.certificates(node)))
             else:
-                ready.append(Prepared(node, intent, standing))
+                ready.append(ENDINGS[intent.kind].prepare(node, intent, ports))
     return ready
 
 

@@ -122,6 +122,7 @@ class Directories:
 
     def _try_waiting(self, waiting: Waiting) -> None:
         """Return when a CSR that is put there waits at the CA.  Nobody can sign that one."""
+        waiting.sweep()
         name = Certname(f"{HEALING}{secrets.token_hex(4)}")
         csr = x509.unsignable_csr(name)
         waiting.put(name, csr)

@@ -18,13 +18,12 @@ from espm import x509
 from espm.ca import agent_http
 from espm.ca.agent_http import API, CAN, AgentHttp, http_and_crl
 from espm.ca.directories import Directories
+from espm.ca.handing_in import HandingIn
 from espm.ca.signed import Signed
 from espm.ca.waiting import Waiting
 from espm.errors import (
     BackendRefused,
     BackendUnavailable,
-    CertnameTaken,
-    CsrPending,
     CsrUnknown,
 )
 from espm.puppet_http import Reply, UnexpectedAnswer
@@ -100,6 +99,7 @@ class HttpApi(AgentHttp):
         super().__init__(http, crl_file)
         directories = Directories(self._find, signed, waiting, certificate or Path())
         self._signed, self._waiting = directories.signed, directories.waiting
+        self._handing_in = HandingIn(directories.waiting, self.certificate)
         self._full = full
         self._may_sign = False
         self._version: tuple[float, tuple[int, ...]] = (float("-inf"), ())
@@ -125,7 +125,7 @@ class HttpApi(AgentHttp):
 
     def submit(self, certname: Certname, csr: bytes) -> None:
         """Hand in *csr*: put it into the CA's directory where that is proved to be the one."""
-        if not self._put(certname, csr):
+        if not self._handing_in.put(certname, csr):
             super().submit(certname, csr)
 
     def puts(self) -> bool:
@@ -137,20 +137,25 @@ class HttpApi(AgentHttp):
         reply = self._wish("signed", certname)
         pem = self.certificate(certname)
         if pem is not None:
+            self._handing_in.done(certname)
             return pem
         if reply.status == 204:
             msg = f"the CA signed the CSR for {certname} and does not show the certificate"
             raise BackendUnavailable(msg)
         if self.request(certname) is None:
             msg = f"no CSR for {certname} waits at the CA"
-            raise CsrUnknown(msg)
+            error = CsrUnknown(msg)
+            self._handing_in.missed(certname, error)
+            raise error
         msg = f"the CA does not sign the CSR for {certname}"
         raise BackendRefused(msg) from UnexpectedAnswer(reply.text[:500])
 
     def withdraw(self, certname: Certname) -> None:
-        """Remove the CSR of *certname* that waits."""
+        """Remove the CSR of *certname* that waits; as a file, also beside a certificate."""
+        removed = self._handing_in.take_out(certname)
         self.refuse_signed(certname)
-        self.clean(certname)
+        if not removed or self.request(certname) is not None:
+            self.clean(certname)
 
     def revoke(self, certnames: Sequence[Certname]) -> None:
         """Revoke the certificates the CA holds for *certnames*; the files stay."""
@@ -202,26 +207,6 @@ class HttpApi(AgentHttp):
         elif self.certificate(certname) is None:
             # By the inventory, which has every serial of the name.
             self._wish("revoked", certname)
-
-    def _put(self, certname: Certname, csr: bytes) -> bool:
-        """Put *csr* into the CA's directory; return False where that can't be done."""
-        waiting = self._waiting.at_hand()
-        if waiting is None:
-            return False
-        try:
-            put = waiting.put(certname, csr)
-        except OSError as error:
-            self._waiting.refute(error)
-            return False
-        if not put:
-            msg = f"a CSR for {certname} waits at the CA already"
-            raise CsrPending(msg)
-        # Looked up now that nobody can get one signed any more by handing in another CSR.  Where
-        # ours does not wait any more it was signed, and is found when it is to be.
-        if self.certificate(certname) is not None and waiting.take_back(certname, csr):
-            msg = f"the CA holds a certificate for {certname} already"
-            raise CertnameTaken(msg)
-        return True
 
     def _wish(self, state: str, certname: Certname) -> Reply:
         """Ask for a state.

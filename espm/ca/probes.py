@@ -20,7 +20,10 @@ def sweep(directory: Path) -> None:
 
     What is young stays: a command may be started beside an espm at work.
     """
+    files: list[Path] = []
     with suppress(OSError):
-        for file in directory.glob(f"{HEALING}*"):
+        files = list(directory.glob(f"{HEALING}*"))
+    for file in files:
+        with suppress(OSError):
             if time.time() - file.stat().st_mtime > OLD:
                 file.unlink(missing_ok=True)

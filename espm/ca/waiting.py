@@ -2,8 +2,7 @@
 
 Puppet Server keeps a CSR that was handed in as a file of its name, and reads and checks that when
 it is to be signed (``validate-csr``, ``sign-existing-csr!``).  So a file put there is handed in.
-It gets its name once it is whole, and only if no CSR of that name waits, which Puppet Server's own
-look before it writes does not make sure of.
+It gets its name once it is whole and on the disk, and never takes the place of one that waits.
 """
 
 from __future__ import annotations
@@ -38,6 +37,8 @@ class Waiting:
             os.fchmod(opened.fileno(), 0o644)
             opened.write(csr)
             opened.flush()
+            # Puppet Server can't list its CSRs any more where one of them is an empty file.
+            os.fsync(opened.fileno())
             # linkat(2) has no other way to a file without a name that needs no privilege; os.link
             # calls it only where a descriptor is given.
             nameless = f"/proc/self/fd/{opened.fileno()}"
@@ -60,6 +61,13 @@ class Waiting:
         except FileNotFoundError:
             return False
         return True
+
+    def remove(self, certname: Certname) -> None:
+        """Remove the CSR of *certname*, if there is one; no certificate is touched by that.
+
+        :raises OSError: it may not be removed.
+        """
+        self._file(certname).unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what a process left that was killed while it tried the directory."""

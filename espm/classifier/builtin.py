@@ -160,7 +160,7 @@ class BuiltinClassifier:
         """Publish the node's tombstone, unless a later generation's document is in force."""
         with self._lock:
             self._recent.drop(node)
-        # A reload that is under way comes too late for a tombstone, so it need not be waited for.
+        # Without the lock: whatever a reload writes comes too late for a tombstone.
         self._documents.publish(node.certname, _stamp(node, State.WITHHELD), TOMBSTONE)
 
     def forget(self, *nodes: Node) -> None:

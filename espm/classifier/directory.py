@@ -125,7 +125,11 @@ def _give(fd: int, directory: int) -> None:
 
 
 class Opened:
-    """The files of the ENC directory; all but :meth:`aside` is for the holder of its lock."""
+    """The files of the ENC directory.
+
+    Whoever changes one that has a name of its own must hold the lock; what is written aside is its
+    writer's alone.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -155,7 +159,7 @@ class Opened:
     def aside(self, content: bytes, *, at_once: bool = True) -> Iterator[Aside]:
         """Yield what can become the content of a file during the block, and is gone after it.
 
-        No lock is needed, so writers keep each other waiting with no more than a rename.
+        No lock is needed, so writers that write at once keep others waiting with a rename only.
 
         :param at_once: whether it is written now, or only if it becomes a file's content.
         """

@@ -89,10 +89,13 @@ class LiveHoldings:
         self._lab = lab
         self._agents: set[str] = set()
         self._unfinished: set[int] = set()
+        self._seen: set[int] = set()
 
     def held(self) -> dict[str, int]:
         """Return the serial of the certificate that is held, by name."""
-        return {name: _serial(pem) for name, pem in self._files("signed").items()}
+        held = {name: _serial(pem) for name, pem in self._files("signed").items()}
+        self._seen.update(held.values())
+        return held
 
     def waiting(self) -> dict[str, bytes]:
         """Return the CSRs (PEM) that wait, by name."""
@@ -115,9 +118,8 @@ class LiveHoldings:
         """
         revoked = _serials((self._lab.cadir / "ca_crl.pem").read_bytes())
         held, last = self.held(), {name: serial for serial, name in sorted(self.issued().items())}
-        for name in last.keys() & self.waiting().keys():
-            if last[name] != held.get(name) and last[name] not in revoked:
-                self._unfinished.add(last[name])
+        lost = {last[name] for name in last.keys() & self.waiting().keys()}
+        self._unfinished |= lost - {*held.values()} - revoked - self._seen
 
     def revoked(self) -> set[int]:
         """Return the serials in the CRL that agents and servers get."""

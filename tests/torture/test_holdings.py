@@ -100,6 +100,21 @@ def test_what_was_removed_unrevoked_counts(files: Files) -> None:
     assert files.holdings().issued() == {serial: NAME}
 
 
+def test_what_was_seen_counts(files: Files) -> None:
+    """It was there, vanished unrevoked, and the name was handed out again."""
+    files.hand_in()
+    serial = files.note()
+    files.write()
+    holdings = files.holdings()
+    files.clean()
+    files.hand_in()
+
+    assert holdings.held() == {}
+    holdings.note_unfinished()
+
+    assert holdings.issued() == {serial: NAME}
+
+
 def test_an_earlier_life_counts(files: Files) -> None:
     """It was revoked, and the next one has only come to its CSR."""
     files.hand_in()

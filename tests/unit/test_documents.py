@@ -259,6 +259,25 @@ def test_a_failed_write_changes_nothing(
     assert json.loads((directory / "web1.json").read_text())["environment"] == "old"
 
 
+def test_a_repeat_writes_nothing(
+    documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk stops no deletion whose tombstone is in force already, nor a late writer."""
+    documents.publish("web1", Stamp(1, 2, WITHHELD), BODY)
+    write = os.open
+
+    def full(path: str, flags: int, *more: object, **options: object) -> int:
+        if str(path).startswith(".aside-"):
+            raise OSError(errno.ENOSPC, "injected")
+        return write(path, flags, *more, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", full)
+
+    assert not documents.publish("web1", Stamp(1, 2, WITHHELD), BODY)
+    assert not documents.publish("web1", Stamp(1, 1, PRESENT), BODY)
+    assert {"web1.json"} == listing(directory)
+
+
 def test_ping_says_why_nothing_could_be_written(
     documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

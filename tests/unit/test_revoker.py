@@ -74,6 +74,25 @@ def revoked(espm: Espm, pem: bytes) -> bool:
     return x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
 
 
+def test_certificates_that_cannot_be_looked_up_together_are_one_by_one(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why, and no ENC is needed for what is withheld already."""
+    add(espm, *NAMES)
+    jobs = [delete(espm, name) for name in NAMES]
+
+    def fails(*_: object) -> None:
+        msg = "injected"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(SqlLedger, "certificates_of", fails)
+    monkeypatch.setattr(espm.ports.classifier, "withhold", fails)
+    revoker.work()
+
+    assert [job(espm, each).state for each in jobs] == [JobState.DONE] * len(NAMES)
+    assert f"the certificates of {len(NAMES)} nodes at once: RuntimeError: injected" in caplog.text
+
+
 def test_the_job_that_is_answered_is_the_one_in_the_ledger(espm: Espm) -> None:
     """It is not read once more for the answer, and says the same."""
     add(espm, NAMES[0])

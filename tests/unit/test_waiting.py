@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from espm import x509
 from espm.ca import directories, http_api
 from espm.ca.signed import Signed
 from espm.ca.waiting import Waiting
-from espm.errors import CertnameTaken, CsrPending, InvalidCsr
+from espm.errors import BackendUnavailable, CertnameTaken, CsrPending, CsrUnknown, InvalidCsr
 from espm.model import HEALING, Certname
 from espm.puppet_http import Reply
 from tests.fakes import FakeCa
@@ -38,7 +38,7 @@ class Server:
         kind, name = path.rsplit("/", 2)[-2:]
         self.calls.append(f"{method} {kind} {'probe' if name.startswith(HEALING) else name}")
         if method == "PUT":
-            return Reply(200, b"", {})
+            return Reply(404 if kind == "certificate_status" else 200, b"", {})
         file = self.places[kind] / f"{name}.pem"
         if file.exists():
             return Reply(200, file.read_bytes(), {})
@@ -101,8 +101,23 @@ def test_a_csr_that_waits_is_not_replaced(server: Server) -> None:
     assert file.read_bytes() == first
 
 
+def signing(server: Server, monkeypatch: pytest.MonkeyPatch, *, ours: bool) -> None:
+    """Let a certificate appear once a CSR is put there; the CSR stays for a moment."""
+    put = Waiting.put
+
+    def and_sign(self: Waiting, certname: Certname, pem: bytes) -> bool:
+        done = put(self, certname, pem)
+        if certname == NAME:
+            ca = FakeCa()
+            ca.submit(NAME, pem if ours else csr())
+            (server.places["certificate"] / f"{NAME}.pem").write_bytes(ca.sign(NAME))
+        return done
+
+    monkeypatch.setattr(Waiting, "put", and_sign)
+
+
 def test_a_name_with_a_certificate_is_taken(server: Server) -> None:
-    """It is looked for behind our CSR, which is taken back."""
+    """Nothing is put there, so nothing can be signed."""
     (server.places["certificate"] / f"{NAME}.pem").write_bytes(held(NAME))
 
     with pytest.raises(CertnameTaken):
@@ -111,23 +126,96 @@ def test_a_name_with_a_certificate_is_taken(server: Server) -> None:
     assert [*server.places["certificate_request"].iterdir()] == []
 
 
-def test_a_csr_that_was_signed_already_is_no_conflict(
+def test_a_certificate_of_somebody_else_that_came_between_is_told(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody signs all that waits: the certificate is ours, and must not be forgotten."""
+    """Our CSR is taken back; what the CA may have made of it meanwhile is looked for."""
     ca = putting(server)
-    put = Waiting.put
+    signing(server, monkeypatch, ours=False)
 
-    def and_sign(self: Waiting, certname: Certname, pem: bytes) -> bool:
-        done = put(self, certname, pem)
-        if certname == NAME:
-            (server.places["certificate_request"] / f"{NAME}.pem").unlink()
-            (server.places["certificate"] / f"{NAME}.pem").write_bytes(held(NAME))
-        return done
+    with pytest.raises(BackendUnavailable, match="just now"):
+        ca.submit(NAME, csr())
 
-    monkeypatch.setattr(Waiting, "put", and_sign)
+    assert [*server.places["certificate_request"].iterdir()] == []
+
+
+def test_a_csr_that_somebody_has_signed_is_no_conflict(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificate is ours and must not be forgotten, also while the CSR is still there."""
+    ca, wanted = putting(server), csr()
+    signing(server, monkeypatch, ours=True)
+
+    ca.submit(NAME, wanted)
+
+    assert (server.places["certificate_request"] / f"{NAME}.pem").read_bytes() == wanted
+
+
+def test_what_cannot_be_taken_back_is_an_error_of_the_ca(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No bare OSError leaves the adapter."""
+    ca = putting(server)
+    assert ca.puts()
+    signing(server, monkeypatch, ours=False)
+
+    def fails(*_: object) -> bool:
+        raise PermissionError(errno.EACCES, "closed")
+
+    monkeypatch.setattr(Waiting, "take_back", fails)
+
+    with pytest.raises(BackendUnavailable, match="can't be written"):
+        ca.submit(NAME, csr())
+
+
+def test_a_csr_that_the_ca_does_not_see_is_taken_back(server: Server, tmp_path: Path) -> None:
+    """The address of the CA may lead to another host by now; the next one is handed in there."""
+    place = tmp_path / "ours"
+    place.symlink_to(server.places["certificate_request"])
+    ca = putting(server, place)
+    assert ca.puts()
+    place.unlink()
+    place.mkdir()
 
     ca.submit(NAME, csr())
+    with pytest.raises(CsrUnknown):
+        ca.sign(NAME)
+    ca.submit(NAME, csr())
+
+    assert [*place.iterdir()] == []
+    assert server.calls[-1] == f"PUT certificate_request {NAME}"
+
+
+def test_a_csr_beside_a_certificate_can_be_withdrawn(server: Server) -> None:
+    """Whoever was killed before it was taken back leaves such a one."""
+    file = server.places["certificate_request"] / f"{NAME}.pem"
+    file.write_bytes(csr())
+    (server.places["certificate"] / f"{NAME}.pem").write_bytes(held(NAME))
+
+    with pytest.raises(CertnameTaken):
+        putting(server).withdraw(NAME)
+
+    assert not file.exists()
+    assert (server.places["certificate"] / f"{NAME}.pem").exists()
+
+
+def test_a_csr_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Puppet Server can't list its CSRs where a power failure left one empty."""
+    done: list[str] = []
+    for name in ("fsync", "link"):
+        real = getattr(os, name)
+
+        def noting(*args: object, _name: str = name, _real: Any = real, **more: object) -> None:
+            done.append(_name)
+            _real(*args, **more)
+
+        monkeypatch.setattr(os, name, noting)
+
+    Waiting(tmp_path).put(NAME, csr())
+
+    assert done == ["fsync", "link"]
 
 
 def test_another_directory_is_not_believed(server: Server, tmp_path: Path) -> None:

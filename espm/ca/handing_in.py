@@ -1,0 +1,107 @@
+"""Handing CSRs in as files, where the CA's directory is at hand, and taking them back."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from espm import x509
+from espm.errors import BackendUnavailable, CertnameTaken, CsrPending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from espm.ca.directories import Proved
+    from espm.ca.waiting import Waiting
+    from espm.model import Certname
+
+
+class HandingIn:
+    """Puts CSRs where the CA keeps them; for any number of threads.
+
+    :param waiting: the directory, while it is proved to be the CA's.
+    :param certificate: returns the certificate that the CA holds for a name, if any.
+    """
+
+    def __init__(
+        self, waiting: Proved[Waiting], certificate: Callable[[Certname], bytes | None]
+    ) -> None:
+        self._waiting = waiting
+        self._certificate = certificate
+        self._put: dict[Certname, bytes] = {}
+
+    def put(self, certname: Certname, csr: bytes) -> bool:
+        """Put *csr* into the directory; return False where that can't be done.
+
+        :raises espm.errors.CsrPending: a CSR of that name waits already.
+        :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
+        :raises espm.errors.BackendUnavailable: somebody else has got a certificate just now.
+        """
+        waiting = self._waiting.at_hand()
+        if waiting is None:
+            return False
+        if self._certificate(certname) is not None:
+            msg = f"the CA holds a certificate for {certname} already"
+            raise CertnameTaken(msg)
+        try:
+            put = waiting.put(certname, csr)
+        except OSError as error:
+            self._waiting.refute(error)
+            return False
+        if not put:
+            msg = f"a CSR for {certname} waits at the CA already"
+            raise CsrPending(msg)
+        self._put[certname] = csr
+        self._refuse_foreign(certname, csr, waiting)
+        return True
+
+    def done(self, certname: Certname) -> None:
+        """Take note that the CSR of *certname* was signed."""
+        self._put.pop(certname, None)
+
+    def missed(self, certname: Certname, error: Exception) -> None:
+        """Take back what the CA does not see: it lies in a directory that is not the CA's now."""
+        csr, waiting = self._put.pop(certname, None), self._waiting.directory
+        if csr is not None and waiting is not None:
+            self._waiting.refute(error)
+            with _translated():
+                waiting.take_back(certname, csr)
+
+    def take_out(self, certname: Certname) -> bool:
+        """Remove the CSR of *certname*, which touches no certificate; False where that can't be."""
+        self._put.pop(certname, None)
+        waiting = self._waiting.at_hand()
+        if waiting is None:
+            return False
+        with _translated():
+            waiting.remove(certname)
+        return True
+
+    def _refuse_foreign(self, certname: Certname, csr: bytes, waiting: Waiting) -> None:
+        """Take *csr* back where somebody else has got a certificate of that name meanwhile.
+
+        The CA looks for one when a CSR is handed in by a call, and not when it signs.  It may have
+        begun to sign what lay there for a moment, so this is no conflict: what becomes of it is
+        to be looked for.
+        """
+        held = self._certificate(certname)
+        if held is None or x509.parse_certificate(held).key_sha256 == x509.csr_key_sha256(csr):
+            return
+        self._put.pop(certname, None)
+        with _translated():
+            waiting.take_back(certname, csr)
+        msg = f"the CA has signed another certificate for {certname} just now; try again"
+        raise BackendUnavailable(msg)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Say of the directory what the file system says of it.
+
+    :raises espm.errors.BackendUnavailable: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        msg = "the CA's directory of CSRs can't be written"
+        raise BackendUnavailable(msg) from error
