@@ -113,7 +113,7 @@ class Reader:
         generations = sorted({certificate.generation for certificate in named})
         found: dict[int, str] = {}
         for start in range(0, len(generations), _BATCH):
-            query = nodes.platforms(generations[start : start + _BATCH])
+            query = nodes.platforms(rows.padded(generations[start : start + _BATCH]))
             with reading(self._engine) as connection:
                 found.update((row[0], row[1]) for row in connection.execute(query))
         return found
@@ -131,7 +131,7 @@ class Reader:
         with reading(self._engine) as connection:
             found = connection.scalars(query.with_only_columns(table.c.ident)).all()
         for start in range(0, len(found), _BATCH):
-            page = query.where(table.c.ident.in_(found[start : start + _BATCH]))
+            page = query.where(table.c.ident.in_(rows.padded(found[start : start + _BATCH])))
             with reading(self._engine) as connection:
                 batch = certificate_lists.fetch(connection, page)
             yield from batch

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from espm.errors import (
     BackendRefused,
@@ -26,6 +27,7 @@ from espm.model import (
 from tests.contract.lives import KEY, active, begin, issued, race, reserve
 
 if TYPE_CHECKING:
+    from espm.ledger import SqlLedger
     from espm.model import Certificate
     from espm.ports import Ledger
 
@@ -334,6 +336,20 @@ def test_what_was_revoked_comes_a_few_at_a_time(
     assert [each for _, each in ledger.revoked(3600)] == [*ended, late]
     assert list(ledger.revoked(0)) == []
     assert list(ledger.watched(3600)) == []
+
+
+def test_looking_at_what_was_revoked_takes_few_statements(ledger: SqlLedger) -> None:
+    """It is looked at every few seconds, and each length of a list is a statement that stays."""
+    said: set[str] = set()
+    sa.event.listen(ledger._engine, "before_cursor_execute", lambda *given: said.add(given[2]))
+    new = []
+    for number in range(1, 17):
+        _revoked(ledger, Certname(f"web-{number}.example.com"), serial=number)
+        before = len(said)
+        assert len(list(ledger.revoked(3600))) == number
+        new += [number] if len(said) > before else []
+
+    assert new == [1, 2, 3, 5, 9]
 
 
 def _revoked(ledger: Ledger, name: Certname, serial: int) -> Certificate:
