@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from espm import x509
+from espm.ca.probes import writable
 from espm.errors import BackendUnavailable, CertnameTaken, CsrPending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from espm.ca.directories import Proved
     from espm.ca.waiting import Waiting
@@ -64,7 +64,7 @@ class HandingIn:
         csr, waiting = self._put.pop(certname, None), self._waiting.directory
         if csr is not None and waiting is not None:
             self._waiting.refute(error)
-            with _translated():
+            with writable("of CSRs"):
                 waiting.take_back(certname, csr)
 
     def take_out(self, certname: Certname) -> bool:
@@ -73,7 +73,7 @@ class HandingIn:
         waiting = self._waiting.at_hand()
         if waiting is None:
             return False
-        with _translated():
+        with writable("of CSRs"):
             waiting.remove(certname)
         return True
 
@@ -88,20 +88,7 @@ class HandingIn:
         if held is None or x509.parse_certificate(held).key_sha256 == x509.csr_key_sha256(csr):
             return
         self._put.pop(certname, None)
-        with _translated():
+        with writable("of CSRs"):
             waiting.take_back(certname, csr)
         msg = f"the CA has signed another certificate for {certname} just now; try again"
         raise BackendUnavailable(msg)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Say of the directory what the file system says of it.
-
-    :raises espm.errors.BackendUnavailable: instead of any OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        msg = "the CA's directory of CSRs can't be written"
-        raise BackendUnavailable(msg) from error

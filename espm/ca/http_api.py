@@ -15,17 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espm import x509
-from espm.ca import agent_http
 from espm.ca.agent_http import API, CAN, AgentHttp, http_and_crl
+from espm.ca.agent_http import CHECKS as AGENT_CHECKS
 from espm.ca.directories import Directories
 from espm.ca.handing_in import HandingIn
 from espm.ca.signed import Signed
 from espm.ca.waiting import Waiting
-from espm.errors import (
-    BackendRefused,
-    BackendUnavailable,
-    CsrUnknown,
-)
+from espm.errors import BackendRefused, BackendUnavailable, CsrUnknown
 from espm.puppet_http import Reply, UnexpectedAnswer
 
 if TYPE_CHECKING:
@@ -38,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["CAN", "CHECKS", "NEEDS_PUPPET", "SPEC", "HttpApi", "connect"]
 
 #: The lines of ``espm check`` that are about such a CA.
-CHECKS = (*agent_http.CHECKS, "CA requests")
+CHECKS = (*AGENT_CHECKS, "CA requests")
 
 #: [puppet] has to say how Puppet Server is reached.
 NEEDS_PUPPET = True

@@ -1,14 +1,16 @@
-"""What espm puts into the CA's directories under names of its own, for a moment."""
+"""What espm puts into the CA's directories: what is left of it, and what goes wrong with it."""
 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from espm.errors import BackendUnavailable
 from espm.model import HEALING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Seconds after which nobody works with a file any more; one call to the CA takes less.
@@ -27,3 +29,16 @@ def sweep(directory: Path) -> None:
         with suppress(OSError):
             if time.time() - file.stat().st_mtime > OLD:
                 file.unlink(missing_ok=True)
+
+
+@contextmanager
+def writable(what: str) -> Iterator[None]:
+    """Say of the CA's directory *what* that it can't be written, where the block finds so.
+
+    :raises espm.errors.BackendUnavailable: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        msg = f"the CA's directory {what} can't be written"
+        raise BackendUnavailable(msg) from error

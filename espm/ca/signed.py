@@ -13,20 +13,16 @@ signed for the node's name since.
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from espm.ca.probes import sweep
-from espm.errors import BackendUnavailable
+from espm.ca.probes import sweep, writable
 from espm.model import HEALING, Certname
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 
 class Signed:
@@ -56,15 +52,12 @@ class Signed:
         """
         name = Certname(f"{HEALING}{label}")
         file = self._path / f"{name}.pem"
-        try:
+        with writable("of signed certificates"):
             self._write(file, pem)
             try:
                 yield name
             finally:
                 file.unlink(missing_ok=True)
-        except OSError as exc:
-            msg = "the CA's directory of signed certificates can't be written"
-            raise BackendUnavailable(msg) from exc
 
     def sweep(self) -> None:
         """Remove what a process left that was killed while it healed."""

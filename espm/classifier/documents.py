@@ -62,9 +62,10 @@ class Documents:
         """
         content = f"{head(stamp.generation, stamp.version, stamp.state)}\n{body}".encode()
         with translated(), self._directory.opened() as opened:
-            # Looked at without the lock: a repeat writes nothing, so a full disk does not stop it.
-            old = opened.read(_file(name))
-            new = new and content != old and (force or not self._too_late(name, stamp, old))
+            if new:
+                # A repeat writes nothing, so a full disk does not stop it.
+                old = opened.read(_file(name))
+                new = content != old and (force or not self._too_late(name, stamp, old))
             with opened.aside(content, at_once=new) as aside, opened.lock():
                 old = opened.read(_file(name))
                 if not force and self._too_late(name, stamp, old):

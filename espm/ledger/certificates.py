@@ -41,17 +41,12 @@ _BEYOND = {
     _REVOKING: (_REVOKING, _REVOKED),
     _REVOKED: (_REVOKED,),
 }
+_OUTSTANDING = sa.select(certificates).where(standing).order_by(certificates.c.ident)
 #: The certificates of the node :of that are ordered, valid or being revoked.
-OUTSTANDING = (
-    sa.select(certificates)
-    .where(certificates.c.generation == sa.bindparam("of"), standing)
-    .order_by(certificates.c.ident)
-)
-#: As OUTSTANDING, for several nodes.
-OUTSTANDING_OF = (
-    sa.select(certificates)
-    .where(certificates.c.generation.in_(sa.bindparam("of", expanding=True)), standing)
-    .order_by(certificates.c.ident)
+OUTSTANDING = _OUTSTANDING.where(certificates.c.generation == sa.bindparam("of"))
+#: As OUTSTANDING, for the nodes :of.
+OUTSTANDING_OF = _OUTSTANDING.where(
+    certificates.c.generation.in_(sa.bindparam("of", expanding=True))
 )
 _INSERT = certificates.insert().returning(certificates.c.ident)
 _NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from espm.model import Json
 
-
 T = TypeVar("T")
 
 
@@ -57,11 +56,6 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 
-def node(row: RowMapping) -> Node:
-    """Return the node of *row*, which may have other columns as well."""
-    return node_of([row[column] for column in nodes.c])
-
-
 def padded(values: Collection[T]) -> list[T]:
     """Return *values* for an IN, the last of them repeated, so that few lengths occur.
 
@@ -70,6 +64,11 @@ def padded(values: Collection[T]) -> list[T]:
     found = list(values)
     length = 1 << max(0, len(found) - 1).bit_length()
     return found + found[-1:] * (length - len(found))
+
+
+def node(row: RowMapping) -> Node:
+    """Return the node of *row*, which may have other columns as well."""
+    return node_of([row[column] for column in nodes.c])
 
 
 def node_of(row: Sequence[Any]) -> Node:
