@@ -28,7 +28,7 @@ from espm.errors import BackendUnavailable, EspmError
 from espm.exposition import Exposition
 from espm.hardening import harden
 from espm.health import Readiness
-from espm.memory import bound_arenas, return_large
+from espm.memory import bound_arenas, return_large, stay_small
 from espm.revoker import Revoker
 from espm.server.connections import ServerLimits, build_server
 from espm.server.tls import Adapter
@@ -109,7 +109,8 @@ class Daemon:
         engine.subscribe("exit", signals.end)
         engine.start()
         watchdog.start(self._server.stuck)
-        for work in (self._say_troubles, self._reload_when_told, self._revoker.run):
+        works = (self._say_troubles, self._reload_when_told, self._revoker.run, stay_small)
+        for work in works:
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         for name in signals:
             if name != "SIGHUP":

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from contextlib import suppress
 
 # Of glibc's malloc.h.
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+
+#: Seconds between two times that free memory is given back.
+EVERY = 60.0
 
 _LARGE = 128 * 1024
 _ARENAS = 2
@@ -29,6 +33,22 @@ def return_large() -> None:
     the next ones up to that size, at most 32 MB, in the arenas, where they leave holes.
     """
     _set(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def give_back() -> None:
+    """Let what is free between what is in use go back to the system.  Idempotent.
+
+    glibc by itself gives back only what is free behind all the rest.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def stay_small() -> None:
+    """Give back every now and then what a busy time needed; never returns."""
+    while True:
+        time.sleep(EVERY)
+        give_back()
 
 
 def _set(option: int, value: int) -> None:

@@ -49,9 +49,6 @@ CHECKS = ("client TLS", "classes", "ENC", "ENC readers", "ENC groups", "ENC hook
 #: What platforms may say of a node; GET /v1/whoami says it.
 CAN = ("environment", "groups", "classes", "parameters")
 
-#: What follows the head of a tombstone; nothing prints it.
-TOMBSTONE = '"classes": {}, "parameters": {}}\n'
-
 
 class Rebuilt(NamedTuple):
     """What a rebuild did, as certnames.
@@ -161,7 +158,7 @@ class BuiltinClassifier:
         with self._lock:
             self._recent.drop(node)
         # Without the lock: whatever a reload writes comes too late for a tombstone.
-        self._documents.publish(node.certname, _stamp(node, State.WITHHELD), TOMBSTONE)
+        self._documents.withhold(node.certname, _stamp(node, State.WITHHELD))
 
     def forget(self, *nodes: Node) -> None:
         """Remove the nodes' documents, unless they are later generations'."""
@@ -242,14 +239,16 @@ class BuiltinClassifier:
         ]
         return Rebuilt(tuple(written), tuple(name for name in existing if name not in live))
 
-    def _publish(self, node: Node, groups: Mapping[str, Group], **how: bool) -> bool:
-        """Publish the node's document; see :meth:`Documents.publish` for *how*."""
+    def _publish(
+        self, node: Node, groups: Mapping[str, Group], *, force: bool = False, new: bool = True
+    ) -> bool:
+        """Publish the node's document; see :meth:`Documents.publish` for *force* and *new*."""
+        name = node.certname
         if node.state is NodeState.DELETING:
-            stamp, content = _stamp(node, State.WITHHELD), TOMBSTONE
-        else:
-            stamp = _stamp(node, State.PRESENT)
-            content = body(merge(node.classification, groups, self._environment))
-        return self._documents.publish(node.certname, stamp, content, **how)
+            return self._documents.withhold(name, _stamp(node, State.WITHHELD), force=force)
+        content = body(merge(node.classification, groups, self._environment))
+        stamp = _stamp(node, State.PRESENT)
+        return self._documents.publish(name, stamp, content, force=force, new=new)
 
 
 def _stamp(node: Node, state: State) -> Stamp:

@@ -206,6 +206,15 @@ class Opened:
             raise
         return file
 
+    def overwrite(self, file: str, at: int, octets: bytes) -> None:
+        """Exchange octets within *file*, durably; for the holder of the lock."""
+        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
+        try:
+            os.pwrite(fd, octets, at)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
     def rename(self, aside: str, file: str) -> None:
         """Let what was written aside take the place of *file*."""
         os.rename(aside, file, src_dir_fd=self._fd, dst_dir_fd=self._fd)

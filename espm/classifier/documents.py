@@ -11,6 +11,10 @@ ever goes forward::
 A document that is rewritten with its own stamp takes the place of the old one (the groups file
 changed), one with an earlier stamp is left unwritten (its writer is late), also when the
 document it is too late for has been forgotten meanwhile.
+
+A document is withheld where it is, by ten octets of its first line, for a new file would be the
+most of what a deletion costs.  Whoever reads at that moment sees the old line, the new one, or some
+of both, which is a damaged one and withheld as well.
 """
 
 from __future__ import annotations
@@ -28,14 +32,18 @@ if TYPE_CHECKING:
 
     from espm.classifier.directory import Opened
 
-#: How many forgotten names are remembered; a late writer is late by minutes, not by thousands
+#: How many forgotten lives are remembered; a late writer is late by minutes, not by thousands
 #: of deletions.
 REMEMBERED = 10_000
 
 _HEAD = re.compile(
     rb'\{"espm": \{"generation": (0|[1-9][0-9]{0,17}), "version": (0|[1-9][0-9]{0,17}), '
-    rb'"state": "(present|withheld)"\},'
+    rb'"state":( "present"| "withheld"|"withheld")\},'
 )
+_PRESENT, _WITHHELD, _MARKED = b' "present"', b' "withheld"', b'"withheld"'
+
+#: What follows the head of a tombstone that never was a document; nothing prints it.
+TOMBSTONE = '"classes": {}, "parameters": {}}\n'
 
 
 class Documents:
@@ -47,7 +55,9 @@ class Documents:
 
     def __init__(self, directory: Path) -> None:
         self._directory = Directory(directory)
-        self._forgotten: dict[str, int] = {}
+        #: The lives that were forgotten, the oldest first: their hashes, for the names would take
+        #: twice the memory.
+        self._forgotten: dict[int, None] = {}
 
     def publish(
         self, name: str, stamp: Stamp, body: str, *, force: bool = False, new: bool = True
@@ -70,13 +80,29 @@ class Documents:
                 old = opened.read(_file(name))
                 if not force and self._too_late(name, stamp, old):
                     return False
-                self._forgotten.pop(name, None)
+                self._forgotten.pop(hash((name, stamp.generation)), None)
                 changed = content != old
                 if changed:
                     aside.become(_file(name))
             # Also when nothing changed: the writer before may have died between rename and sync.
             opened.sync()
         return changed
+
+    def withhold(self, name: str, stamp: Stamp, *, force: bool = False) -> bool:
+        """Put a tombstone in force unless a later document is; return whether the file changed.
+
+        Durable when it returns, and where it raises the document may be withheld all the same.
+        Idempotent.  Where there is a document of the same generation no file is made, so a full
+        disk does not stop it.
+
+        :param force: replace later documents too.
+        """
+        with translated(), self._directory.locked() as opened:
+            found = _HEAD.match(opened.read(_file(name)) or b"")
+            if found and int(found[1]) == stamp.generation and found[3] != _WITHHELD:
+                opened.overwrite(_file(name), found.start(3), _MARKED)
+                return found[3] == _PRESENT
+        return self.publish(name, stamp, TOMBSTONE, force=force)
 
     def forget(self, *lives: tuple[str, int]) -> None:
         """Remove documents, each unless it is of a later generation.  Durable, idempotent.
@@ -87,8 +113,8 @@ class Documents:
             with opened.lock():
                 over = [life for life in lives if not _is_later(opened, *life)]
                 opened.remove(*(_file(name) for name, _ in over))
-                for name, generation in over:
-                    self._remember(name, generation)
+                for life in over:
+                    self._remember(life)
             opened.sync()
 
     def stamps(self) -> Mapping[str, Stamp | None]:
@@ -122,10 +148,10 @@ class Documents:
         in_force = _stamp(old)
         if in_force is not None:
             return stamp.precedence < in_force.precedence
-        return stamp.generation <= self._forgotten.get(name, -1)
+        return hash((name, stamp.generation)) in self._forgotten
 
-    def _remember(self, name: str, generation: int) -> None:
-        self._forgotten[name] = max(generation, self._forgotten.pop(name, -1))
+    def _remember(self, life: tuple[str, int]) -> None:
+        self._forgotten[hash(life)] = None
         if len(self._forgotten) > REMEMBERED:
             del self._forgotten[next(iter(self._forgotten))]
 
@@ -151,4 +177,4 @@ def _stamp(content: bytes | None) -> Stamp | None:
     found = _HEAD.match(content) if content else None
     if found is None:
         return None
-    return Stamp(int(found[1]), int(found[2]), State(found[3].decode()))
+    return Stamp(int(found[1]), int(found[2]), State(found[3].strip(b' "').decode()))

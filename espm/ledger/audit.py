@@ -44,6 +44,9 @@ GENESIS = "0" * 64
 Row: TypeAlias = dict[str, Any]
 """The columns of a row of the audit log, by name."""
 
+Head: TypeAlias = tuple[int, str]
+"""Number and hash of the last row."""
+
 _WHO = ("platform", "certname", "generation", "request_id")
 _NOTES = "espm_audit_notes"
 _STUCK = "the audit log {}, so nothing can be changed; run 'espm audit verify'"
@@ -89,7 +92,20 @@ WHO_MOVED = _who(
         ORDER BY intents.number DESC LIMIT 1)""",
 )
 _HEAD = sa.select(audit_head.c.number, audit_head.c.hash).with_for_update()
-_MOVE_HEAD = audit_head.update().values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
+_MOVE_HEAD = audit_head.update().where(
+    audit_head.c.number == sa.bindparam("from"), audit_head.c.hash == sa.bindparam("before")
+)
+_MOVE_HEAD = _MOVE_HEAD.values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
+
+
+class Known:
+    """The head that this process committed last; it is asked for only where it is another now.
+
+    :ivar head: a guess, which any thread may exchange.
+    """
+
+    def __init__(self) -> None:
+        self.head: Head = (0, GENESIS)
 
 
 def digest(row: Mapping[str, Any], previous: str) -> str:
@@ -108,7 +124,7 @@ def canonical(row: Mapping[str, Any]) -> bytes:
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+def writing(engine: sa.Engine, known: Known) -> Iterator[sa.Connection]:
     """As :func:`espm.ledger.engine.writing`; what is noted in the block is told at its end.
 
     :raises espm.errors.BackendUnavailable: the database is away, full, locked or broken.
@@ -119,7 +135,9 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     with database.writing(engine) as connection:
         connection.execution_options(**{_NOTES: notes})
         yield connection
-        rows = _append(connection, notes)
+        rows = _append(connection, notes, known.head) if notes else []
+    if rows:
+        known.head = rows[-1]["number"], rows[-1]["hash"]
     for row in rows:
         _say(row)
 
@@ -174,11 +192,22 @@ def _note(
     connection.get_execution_options()[_NOTES].append(row)
 
 
-def _append(connection: sa.Connection, notes: Sequence[Row]) -> list[Row]:
-    """Write the rows of *notes* to the end of the chain, and return them."""
-    if not notes:
-        return []
-    number, last = _lock_head(connection)
+def _append(connection: sa.Connection, notes: Sequence[Row], head: Head) -> list[Row]:
+    """Write the rows of *notes* to the end of the chain, and return them.
+
+    :param head: where that is, if nobody else has written meanwhile.
+    """
+    rows = _chained(notes, head)
+    if not _move_head(connection, head, rows[-1]):
+        head = _lock_head(connection)
+        rows = _chained(notes, head)
+        _move_head(connection, head, rows[-1])
+    _insert(connection, rows)
+    return rows
+
+
+def _chained(notes: Sequence[Row], head: Head) -> list[Row]:
+    number, last = head
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     rows: list[Row] = []
     for note in notes:
@@ -186,12 +215,17 @@ def _append(connection: sa.Connection, notes: Sequence[Row]) -> list[Row]:
         row = {**note, "number": number, "at": at}
         last = digest(row, last)
         rows.append({**row, "hash": last})
-    _insert(connection, rows)
-    connection.execute(_MOVE_HEAD, {"to": number, "last": last})
     return rows
 
 
-def _lock_head(connection: sa.Connection) -> tuple[int, str]:
+def _move_head(connection: sa.Connection, head: Head, last: Row) -> bool:
+    """Move the head from *head* to the row *last*, and lock it; return whether it was there."""
+    was = {"from": head[0], "before": head[1]}
+    moved = connection.execute(_MOVE_HEAD, was | {"to": last["number"], "last": last["hash"]})
+    return moved.rowcount == 1
+
+
+def _lock_head(connection: sa.Connection) -> Head:
     head = connection.execute(_HEAD).first()
     if head is None:
         raise BackendRefused(_STUCK.format("has lost its head"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from espm.ledger import replays, rows
@@ -41,10 +42,11 @@ class SqlReplays:
 
         :param ordered: the certificate that was ordered under it in the same moment.
         """
-        if self._mark is not None:
-            replays.note(connection, self._mark, intent, now())
-            if ordered is not None:
-                replays.tie(connection, intent, ordered)
+        if self._mark is None:
+            return replace(intent, keyed=False)
+        replays.note(connection, self._mark, intent, now())
+        if ordered is not None:
+            replays.tie(connection, intent, ordered)
         return intent
 
     def replay(self, key: ReplayKey) -> Replay | None:

@@ -102,7 +102,8 @@ _MADE_IF_VALID = _OF_INTENT.values(
 
 def tie(connection: sa.Connection, intent: Intent, certificate: Certificate) -> None:
     """Note the certificate that was ordered under *intent*, if a key is tied to that."""
-    connection.execute(_TIE, {"of": intent.ident, "to": certificate.ident})
+    if intent.keyed:
+        connection.execute(_TIE, {"of": intent.ident, "to": certificate.ident})
 
 
 def settle(connection: sa.Connection, intent: Intent, *, done: bool) -> None:
@@ -110,7 +111,7 @@ def settle(connection: sa.Connection, intent: Intent, *, done: bool) -> None:
 
     An ISSUE is also done when its certificate was taken back.
     """
-    if intent.kind not in _NOTED:
+    if intent.kind not in _NOTED or not intent.keyed:
         return
     if done and intent.kind is IntentKind.ISSUE:
         connection.execute(_MADE_IF_VALID, {"of": intent.ident})

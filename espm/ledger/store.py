@@ -48,6 +48,7 @@ class SqlLedger(Reader, SqlReplays):
         super().__init__(engine)
         self._claimant = claimant
         self._owed = Owed()
+        self._known = audit.Known()
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +64,7 @@ class SqlLedger(Reader, SqlReplays):
     def _writing(self) -> Iterator[sa.Connection]:
         """Yield a transaction that also writes what earlier ones could not."""
         owed = self._owed.all()
-        with audit.writing(self._engine) as connection:
+        with audit.writing(self._engine, self._known) as connection:
             for parting in owed:
                 claims.leave(connection, self._claimant, parting)
             yield connection

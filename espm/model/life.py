@@ -137,6 +137,7 @@ class Intent:
     :ivar last_error: why it was left the last time, safe to show to the platform.
     :ivar withheld: whether who hands it over has withheld the catalogs of its node already; the
         ledger does not know that.
+    :ivar keyed: whether an Idempotency-Key may be tied to it; only who began it knows that none is.
     """
 
     ident: str
@@ -147,3 +148,4 @@ class Intent:
     attempts: int = 0
     last_error: str | None = None
     withheld: bool = False
+    keyed: bool = field(default=True, compare=False)

@@ -287,7 +287,7 @@ def test_nobody_waits_for_a_change_that_is_not_at_its_end(postgres_url: str) -> 
     with open_ledger(postgres_url) as ledger:
         slow, _ = reserve(ledger, "slow")
         _, quick = reserve(ledger, "quick")
-        with audit.writing(ledger._engine) as connection:
+        with audit.writing(ledger._engine, audit.Known()) as connection:
             audit.note_opened(connection, slow, IntentKind.DELETE, "r-slow")
             ledger.activate(quick)
 
@@ -298,11 +298,32 @@ def test_nobody_waits_for_a_change_that_is_not_at_its_end(postgres_url: str) -> 
 def test_a_transaction_may_tell_several_things(ledger: SqlLedger, url: str) -> None:
     """They get numbers in the order in which they were noted."""
     nodes = [reserve(ledger, name)[0] for name in ("a", "b", "c")]
-    with audit.writing(ledger._engine) as connection:
+    with audit.writing(ledger._engine, audit.Known()) as connection:
         for node in nodes:
             audit.note_opened(connection, node, IntentKind.DELETE, "r-all")
 
     assert [(row["number"], row["certname"]) for row in told(url)] == [(1, "a"), (2, "b"), (3, "c")]
+    assert fault(url) is None
+
+
+def test_the_head_is_asked_for_only_where_somebody_else_moved_it(
+    ledger: SqlLedger, url: str
+) -> None:
+    """A process that writes alone goes on from what it committed; two make one chain in turns."""
+    said: list[str] = []
+
+    def hear(_c: object, _cursor: object, text: str, *_: object) -> None:
+        said.append(text)
+
+    sa.event.listen(ledger._engine, "before_cursor_execute", hear)
+    for name in ("a", "b", "c"):
+        delete(ledger, active(ledger, name))
+    assert not [text for text in said if text.startswith("SELECT audit_head")]
+
+    with open_ledger(url) as other:
+        delete(other, active(other, "d"))
+    delete(ledger, active(ledger, "e"))
+    assert len([text for text in said if text.startswith("SELECT audit_head")]) == 1
     assert fault(url) is None
 
 

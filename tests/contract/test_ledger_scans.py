@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from espm.errors import EspmError
-from espm.ledger import SqlLedger
+from espm.ledger import SqlLedger, engine, open_ledger
 from espm.model import CertificateState, IntentKind, Kept, KeyMaker, NodeState, ReplayKey
 from tests.contract.lives import KEY, PLAIN, WEB, begin, issued, reserve
 from tests.contract.test_ledger_indexes import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import pytest
 
     from espm.model import Certificate, Node
 
@@ -200,3 +202,19 @@ def test_nothing_reads_a_table_that_grows_from_end_to_end(ledger: SqlLedger) -> 
     assert len(found) > 40
     scans = {short: plan for short, plan in found.items() if plan}
     assert {short: scans[short] for short in scans if not short.startswith(tuple(_MAY))} == {}
+
+
+def test_nobody_waits_for_a_second_connection_while_holding_one(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has few of them, so threads that did would wait for each other."""
+    monkeypatch.setattr(engine, "_FEW", engine._FEW | {"pool_size": 1, "pool_timeout": 0.2})
+    with open_ledger(sqlite_url, instance="tests") as ledger:
+        noted = Noted(ledger)
+        _live(noted)
+        assert noted.called >= _methods()
+
+        # What yields has none while its reader goes on.
+        assert [ledger.certificates(node) for node in ledger.nodes()] == [[]]
+        revoked = [ledger.platforms_of([each]) for _, each in ledger.revoked(60)]
+        assert len(revoked) == 3

@@ -119,6 +119,78 @@ def test_publishing_the_same_again_leaves_the_file_alone(
     assert inode == (directory / "web1.json").stat().st_ino
 
 
+def test_a_document_is_withheld_where_it_is(documents: Documents, directory: Path) -> None:
+    """Its first line says so, no file is made, and nothing earlier brings it back."""
+    documents.publish("web1", Stamp(7, 2, PRESENT), BODY)
+    before = (directory / "web1.json").stat()
+
+    assert documents.withhold("web1", Stamp(7, 2, WITHHELD)) is True
+    assert documents.withhold("web1", Stamp(7, 2, WITHHELD)) is False
+
+    after, text = (directory / "web1.json").stat(), (directory / "web1.json").read_text()
+    assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
+    assert json.loads(text)["espm"] == {"generation": 7, "version": 2, "state": "withheld"}
+    assert documents.publish("web1", Stamp(7, 9, PRESENT), BODY) is False
+    assert {"web1": Stamp(7, 2, WITHHELD)} == documents.stamps()
+    assert {"web1.json"} == listing(directory)
+
+
+@pytest.mark.parametrize(
+    ("there", "becomes"),
+    [
+        (None, Stamp(7, 2, WITHHELD)),
+        (Stamp(6, 9, PRESENT), Stamp(7, 2, WITHHELD)),
+        (Stamp(6, 9, WITHHELD), Stamp(7, 2, WITHHELD)),
+        (Stamp(7, 1, WITHHELD), Stamp(7, 2, WITHHELD)),
+        (Stamp(8, 1, PRESENT), Stamp(8, 1, PRESENT)),
+        (Stamp(8, 1, WITHHELD), Stamp(8, 1, WITHHELD)),
+    ],
+)
+def test_a_tombstone_is_made_where_no_document_of_that_life_is(
+    there: Stamp | None, becomes: Stamp, documents: Documents, directory: Path
+) -> None:
+    """Of an earlier life or none: it gets one; a later life keeps its own; with force none does."""
+    if there is not None:
+        documents.publish("web1", there, BODY)
+
+    assert documents.withhold("web1", Stamp(7, 2, WITHHELD)) is (becomes != there)
+    assert {"web1": becomes} == documents.stamps()
+
+    documents.withhold("web1", Stamp(7, 2, WITHHELD), force=True)
+    assert {"web1": Stamp(7, 2, WITHHELD)} == documents.stamps()
+    assert {"web1.json"} == listing(directory)
+
+
+def test_a_full_disk_does_not_keep_a_document_in_force(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that needs space is done to withhold it."""
+    documents.publish("web1", Stamp(7, 2, PRESENT), BODY)
+    monkeypatch.setattr(Opened, "write_aside", _full)
+    with pytest.raises(BackendUnavailable, match="disk is full"):
+        documents.publish("web1", Stamp(7, 3, PRESENT), body("new"))
+
+    assert documents.withhold("web1", Stamp(7, 2, WITHHELD)) is True
+
+
+def _full(*_: object) -> str:
+    raise OSError(errno.ENOSPC, "injected")
+
+
+def test_what_is_withheld_is_on_the_disk(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when another process marked it, and died before it was: whoever repeats it syncs it."""
+    synced: list[int] = []
+    documents.publish("web1", Stamp(7, 2, PRESENT), BODY)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_ino))
+
+    documents.withhold("web1", Stamp(7, 2, WITHHELD))
+    documents.withhold("web1", Stamp(7, 2, WITHHELD))
+
+    assert len(synced) == 2
+
+
 def test_force_replaces_a_later_document(documents: Documents, directory: Path) -> None:
     """A rebuild after the ledger was restored makes the ledger's word count."""
     documents.publish("web1", Stamp(5, 5, WITHHELD), body("later"))
@@ -174,7 +246,9 @@ def test_what_is_remembered_of_the_forgotten_is_bounded(
     for number in range(10):
         documents.forget((f"web{number}", 1))
 
-    assert list(documents._forgotten) == ["web7", "web8", "web9"]
+    late = [documents.publish(f"web{number}", Stamp(1, 1, PRESENT), BODY) for number in range(10)]
+    assert late == [True] * 7 + [False] * 3
+    assert len(documents._forgotten) == 3
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"espm": {"generation": 7', b"\xff\x00"])

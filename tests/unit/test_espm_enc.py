@@ -87,10 +87,29 @@ def test_what_the_classifier_publishes_is_a_document(enc: Any, directory: Path) 
         result.stdout,
     )
 
-    documents.publish("web1", Stamp(10**9, 12, State.WITHHELD), BODY % "a")
+    documents.withhold("web2", Stamp(10**9, 12, State.WITHHELD))
+
+    assert refused(result := enc("web2"))
+    assert "being deleted" in result.stderr
+
+
+def test_a_document_that_is_just_being_withheld_is_never_printed(enc: Any, directory: Path) -> None:
+    """Whatever of the old and the new first line a reader gets, in pieces of any length."""
+    documents = Documents(directory)
+    file = directory / "web1.json"
+    documents.publish("web1", Stamp(1, 1, State.PRESENT), BODY % "a")
+    old = file.read_text()
+    documents.withhold("web1", Stamp(1, 1, State.WITHHELD))
+    new = file.read_text()
 
     assert refused(result := enc("web1"))
     assert "being deleted" in result.stderr
+    assert len(old) == len(new)
+    differ = [place for place in range(len(old)) if old[place] != new[place]]
+    for place in differ:
+        for text in (old[:place] + new[place:], new[: place + 1] + old[place + 1 :]):
+            file.write_text(text)
+            assert refused(enc("web1")), text
 
 
 def test_an_unknown_node_is_left_to_site_pp(enc: Any) -> None:
@@ -241,7 +260,7 @@ def test_readers_see_whole_documents_while_they_are_swapped(enc: Any, directory:
         while not stop.is_set():
             generation += 1
             documents.publish("web1", Stamp(generation, 1, State.PRESENT), bodies[generation % 2])
-            documents.publish("web1", Stamp(generation, 1, State.WITHHELD), bodies[0])
+            documents.withhold("web1", Stamp(generation, 1, State.WITHHELD))
 
     writer = threading.Thread(target=swap)
     writer.start()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
+
+import pytest
+
+from espm import memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +73,50 @@ def test_what_is_large_is_in_no_arena(tmp_path: Path) -> None:
     """Also when something larger was freed before; left alone, it would be in one then."""
     assert _mapped(_malloc(tmp_path / "free", _LARGE, "")) < 1_000_000
     assert _mapped(_malloc(tmp_path / "large", _LARGE, "return_large")) > 1_000_000
+
+
+def test_what_is_free_between_what_is_used_is_given_back(tmp_path: Path) -> None:
+    """The holes that a busy time leaves, which malloc itself would keep for the next one."""
+    kept, given = (_resident(tmp_path / name, name) for name in ("", "give_back"))
+
+    assert given < kept - 10_000
+
+
+_HOLES = """
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+pieces = [ctypes.c_void_p(libc.malloc(10_000)) for _ in range(2000)]
+for piece in pieces:
+    ctypes.memset(piece, 1, 10_000)
+for piece in pieces[:-1]:
+    libc.free(piece)
+if sys.argv[3]:
+    getattr(memory, sys.argv[3])()
+open(sys.argv[1], "w").write(open("/proc/self/status").read())
+"""
+
+
+def _resident(path: Path, call: str) -> int:
+    """Return the kilobytes of a process that has holes, and made a call of ours or none."""
+    command = [sys.executable, "-c", _SAY + _HOLES, str(path) + ".txt", "", call]
+    subprocess.run(command, check=True, timeout=60)
+    found = re.search(r"VmRSS:\s+(\d+) kB", path.with_suffix(".txt").read_text())
+    assert found
+    return int(found[1])
+
+
+def test_it_is_given_back_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a minute, for as long as espm runs."""
+    given: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        given.append(f"slept {seconds:.0f}")
+        if len(given) > 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(memory, "give_back", lambda: given.append("given"))
+    with pytest.raises(KeyboardInterrupt):
+        memory.stay_small()
+
+    assert given == ["slept 60", "given", "slept 60", "given", "slept 60"]
