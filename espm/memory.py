@@ -38,7 +38,7 @@ def return_large() -> None:
 def give_back() -> None:
     """Let what is free between what is in use go back to the system.  Idempotent.
 
-    glibc by itself gives back only what is free behind all the rest.
+    Of its arenas glibc by itself gives back only what is free behind all the rest.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -154,7 +154,7 @@ class BuiltinClassifier:
             self._recent.add(node)
 
     def withhold(self, node: Node) -> None:
-        """Publish the node's tombstone, unless a later generation's document is in force."""
+        """Make the node's document a tombstone, unless a later generation's is in force."""
         with self._lock:
             self._recent.drop(node)
         # Without the lock: whatever a reload writes comes too late for a tombstone.

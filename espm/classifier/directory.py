@@ -1,4 +1,4 @@
-"""The ENC directory: atomic, durable changes to the files in it, one writer at a time.
+"""The ENC directory: durable changes to the files in it, one writer at a time.
 
 Everything happens relative to one descriptor of the directory, in which the marker file was
 seen: where a mount is missing there is no marker, and nothing is written under the mount point.
@@ -14,8 +14,8 @@ import fcntl
 import os
 import secrets
 import stat
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
 
 from espm.errors import BackendUnavailable
 
@@ -206,14 +206,25 @@ class Opened:
             raise
         return file
 
-    def overwrite(self, file: str, at: int, octets: bytes) -> None:
-        """Exchange octets within *file*, durably; for the holder of the lock."""
-        fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
-        try:
-            os.pwrite(fd, octets, at)
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
+    def overwritten(self, file: str, at: int, octets: bytes) -> BinaryIO | None:
+        """Exchange octets within *file*, for the holder of the lock; return it to :meth:`settle`.
+
+        None where only a new file will do: we may not write this one, or it has names elsewhere.
+        """
+        with suppress(OSError), ExitStack() as opened:
+            fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._fd)
+            written = opened.enter_context(os.fdopen(fd, "wb", buffering=0))
+            if os.fstat(fd).st_nlink == 1 and os.pwrite(fd, octets, at) == len(octets):
+                opened.pop_all()
+                return written
+        return None
+
+    def settle(self, file: BinaryIO) -> None:
+        """Make durable what was written into *file*, and that it is there; close it."""
+        with file:
+            os.fdatasync(file.fileno())
+        # Whoever renamed it here may have died before that was durable.
+        self.sync()
 
     def rename(self, aside: str, file: str) -> None:
         """Let what was written aside take the place of *file*."""

@@ -1,4 +1,4 @@
-"""One file per node, published so that a reader never sees half of it.
+"""One file per node, changed so that a reader takes half of it for nothing that is in force.
 
 A writer writes aside (a dot-file in the same directory), syncs, renames and syncs the directory; it
 looks at what is in force and renames under a lock that all writers share.  What is in force only
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from espm.classifier.directory import Opened
 
-#: How many forgotten lives are remembered; a late writer is late by minutes, not by thousands
+#: How many forgotten names are remembered; a late writer is late by minutes, not by thousands
 #: of deletions.
 REMEMBERED = 10_000
 
@@ -50,14 +50,14 @@ class Documents:
     """The documents of one ENC directory; for any number of threads and processes.
 
     Every method raises :exc:`~espm.errors.BackendUnavailable` when the directory is away, full
-    or not ours to write; then the documents are as they were.
+    or not ours to write; then the documents are as they were, but for :meth:`withhold`.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = Directory(directory)
-        #: The lives that were forgotten, the oldest first: their hashes, for the names would take
-        #: twice the memory.
-        self._forgotten: dict[int, None] = {}
+        # The generations that were forgotten, the oldest first, by the hash of the name: the names
+        # would take twice the memory.
+        self._forgotten: dict[int, int] = {}
 
     def publish(
         self, name: str, stamp: Stamp, body: str, *, force: bool = False, new: bool = True
@@ -80,7 +80,7 @@ class Documents:
                 old = opened.read(_file(name))
                 if not force and self._too_late(name, stamp, old):
                     return False
-                self._forgotten.pop(hash((name, stamp.generation)), None)
+                self._forgotten.pop(hash(name), None)
                 changed = content != old
                 if changed:
                     aside.become(_file(name))
@@ -92,15 +92,18 @@ class Documents:
         """Put a tombstone in force unless a later document is; return whether the file changed.
 
         Durable when it returns, and where it raises the document may be withheld all the same.
-        Idempotent.  Where there is a document of the same generation no file is made, so a full
-        disk does not stop it.
+        Idempotent.  No file is made where there is a document of that generation.
 
         :param force: replace later documents too.
         """
-        with translated(), self._directory.locked() as opened:
-            found = _HEAD.match(opened.read(_file(name)) or b"")
-            if found and int(found[1]) == stamp.generation and found[3] != _WITHHELD:
-                opened.overwrite(_file(name), found.start(3), _MARKED)
+        with translated(), self._directory.opened() as opened:
+            with opened.lock():
+                found = _HEAD.match(opened.read(_file(name)) or b"")
+                marked = None
+                if found and int(found[1]) == stamp.generation and found[3] != _WITHHELD:
+                    marked = opened.overwritten(_file(name), found.start(3), _MARKED)
+            if found and marked:
+                opened.settle(marked)
                 return found[3] == _PRESENT
         return self.publish(name, stamp, TOMBSTONE, force=force)
 
@@ -113,8 +116,8 @@ class Documents:
             with opened.lock():
                 over = [life for life in lives if not _is_later(opened, *life)]
                 opened.remove(*(_file(name) for name, _ in over))
-                for life in over:
-                    self._remember(life)
+                for name, generation in over:
+                    self._remember(hash(name), generation)
             opened.sync()
 
     def stamps(self) -> Mapping[str, Stamp | None]:
@@ -148,10 +151,10 @@ class Documents:
         in_force = _stamp(old)
         if in_force is not None:
             return stamp.precedence < in_force.precedence
-        return hash((name, stamp.generation)) in self._forgotten
+        return stamp.generation <= self._forgotten.get(hash(name), -1)
 
-    def _remember(self, life: tuple[str, int]) -> None:
-        self._forgotten[hash(life)] = None
+    def _remember(self, name: int, generation: int) -> None:
+        self._forgotten[name] = max(generation, self._forgotten.pop(name, -1))
         if len(self._forgotten) > REMEMBERED:
             del self._forgotten[next(iter(self._forgotten))]
 

@@ -34,9 +34,9 @@ _TURN = "espm_turn"
 # Connections that were used last are used first: each has its own cache of statements and pages.
 # PostgreSQL works for as many threads as ask, and sixteen connections are kept for them.
 _POOL = {"pool_size": 16, "max_overflow": -1, "pool_use_lifo": True}
-# SQLite works in our own process, where one thread runs at a time: one connection is for who
-# writes, one for who reads meanwhile.  More are memory, half a megabyte each, and nobody is quicker
-# for it.  They are waited for as long as a writer is, by nobody who has one already.
+# SQLite works in our own process, where one thread runs at a time: with two connections somebody
+# can read while another waits for the disk.  More are memory, half a megabyte each, and nobody is
+# quicker for it.  They are waited for as long as a writer is, by nobody who has one already.
 _FEW = {"pool_size": 2, "max_overflow": 0, "pool_timeout": BUSY_SECONDS, "pool_use_lifo": True}
 
 # The busy timeout comes first, for switching to the write-ahead log may have to wait as well.

@@ -102,8 +102,7 @@ class SqlLedger(Reader, SqlReplays):
             intent = claims.insert(connection, self._claimant, node, add, {}, request_id)
             claimed.append(intent)
             ordered = key and certificates.insert(connection, node, add, *key)
-            self._noted(connection, intent, ordered)
-            return node, intent
+            return node, self._noted(connection, intent, ordered)
 
     def begin(
         self,

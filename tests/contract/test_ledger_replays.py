@@ -56,6 +56,28 @@ def count(ledger: SqlLedger) -> int:
         return int(connection.execute(sa.select(sa.func.count()).select_from(replays)).scalar_one())
 
 
+def test_keys_are_not_asked_for_where_none_was_given(ledger: SqlLedger) -> None:
+    """Who began an operation knows that; who carries one on does not, and asks."""
+    said: list[str] = []
+
+    def hear(_c: object, _cursor: object, text: str, *_: object) -> None:
+        said.extend(["replays"] * ("replays" in text))
+
+    sa.event.listen(ledger._engine, "before_cursor_execute", hear)
+    ledger.activate(reserve(ledger, "a")[1])
+    node, intent = reserve(ledger, "b")
+    ledger.order(intent, KEY, KeyMaker.NODE)
+    ledger.fulfil(intent, issued())
+    delete(ledger, ledger.node("cloud", node.certname))
+    assert said == []
+
+    _, intent = reserve(ledger, "c")
+    ledger.leave(intent, "so")
+    [(_, claimed)] = ledger.claim_due()
+    ledger.activate(claimed)
+    assert said == ["replays"]
+
+
 def test_a_key_is_noted_with_the_addition_it_begins(ledger: SqlLedger) -> None:
     """Open until the addition is; then it stands, for as long as the node does."""
     assert ledger.replay(POST) is None

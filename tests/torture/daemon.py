@@ -38,7 +38,7 @@ PORTS = {
 }
 
 #: What the documents of the ENC are changed by, on the file system.
-STEPS = ("fchmod", "fsync", "rename", "unlink")
+STEPS = ("fchmod", "fsync", "rename", "unlink", "pwrite", "fdatasync")
 
 _PR_SET_PDEATHSIG = 1
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Calls that are also let fail, once their effect is there: espm does not know of it.
 FAILING = (
     *("ca.submit", "ca.sign", "ca.revoke", "ca.crl", "ca.clean"),
-    *("ca.certificate", "enc.rename"),
+    *("ca.certificate", "enc.rename", "enc.pwrite"),
 )
 
 #: The commits that are let fail after they were made: the first ones of a deed, and of its way on.

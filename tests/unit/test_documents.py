@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import grp
 import json
 import os
@@ -11,7 +12,10 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +23,9 @@ from espm.classifier.directory import MARKER, Opened, prepare
 from espm.classifier.documents import Documents
 from espm.classifier.stamp import Stamp, State
 from espm.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 PRESENT, WITHHELD = State.PRESENT, State.WITHHELD
@@ -164,7 +171,7 @@ def test_a_tombstone_is_made_where_no_document_of_that_life_is(
 def test_a_full_disk_does_not_keep_a_document_in_force(
     documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing that needs space is done to withhold it."""
+    """No file is made to withhold it."""
     documents.publish("web1", Stamp(7, 2, PRESENT), BODY)
     monkeypatch.setattr(Opened, "write_aside", _full)
     with pytest.raises(BackendUnavailable, match="disk is full"):
@@ -178,17 +185,74 @@ def _full(*_: object) -> str:
 
 
 def test_what_is_withheld_is_on_the_disk(
-    documents: Documents, monkeypatch: pytest.MonkeyPatch
+    documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when another process marked it, and died before it was: whoever repeats it syncs it."""
-    synced: list[int] = []
+    """Octets and name are synced, after the lock was let go.
+
+    Also by a repeat: the process before may have died before it came to that.
+    """
+    did: list[tuple[str, int]] = []
     documents.publish("web1", Stamp(7, 2, PRESENT), BODY)
-    monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    for name in ("pwrite", "fdatasync", "fsync"):
+        real = getattr(os, name)
 
-    documents.withhold("web1", Stamp(7, 2, WITHHELD))
-    documents.withhold("web1", Stamp(7, 2, WITHHELD))
+        def watched(fd: int, *rest: Any, _name: str = name, _real: Any = real) -> Any:
+            with open_alone(directory) as free:
+                did.append((_name if free else f"{_name}, locked", os.fstat(fd).st_ino))
+            return _real(fd, *rest)
 
-    assert len(synced) == 2
+        monkeypatch.setattr(os, name, watched)
+
+    file, parent = (directory / "web1.json").stat().st_ino, directory.stat().st_ino
+    for _ in range(2):
+        documents.withhold("web1", Stamp(7, 2, WITHHELD))
+        assert did == [("pwrite, locked", file), ("fdatasync", file), ("fsync", parent)]
+        did.clear()
+
+
+@contextmanager
+def open_alone(directory: Path) -> Iterator[bool]:
+    """Tell whether nobody has the directory's lock."""
+    with (directory / ".lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@pytest.mark.parametrize("odd", ["unwritable", "linked", "refused", "cut short"])
+def test_what_can_not_be_marked_gets_a_new_file(
+    odd: str, documents: Documents, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """We may not write it, it has another name, or its file system writes nothing in place."""
+    documents.publish("web1", Stamp(7, 2, PRESENT), BODY)
+    file, copy = directory / "web1.json", directory.parent / "copy.json"
+    before = file.read_text()
+    if odd == "linked":
+        copy.hardlink_to(file)
+    elif odd == "unwritable":
+        real = os.open
+        refuse = partial(_refusing, real, "web1.json", os.O_WRONLY)
+        monkeypatch.setattr(os, "open", refuse)
+    else:
+        monkeypatch.setattr(os, "pwrite", _full if odd == "refused" else lambda *_: 3)
+
+    assert documents.withhold("web1", Stamp(7, 2, WITHHELD)) is True
+
+    assert {"web1": Stamp(7, 2, WITHHELD)} == documents.stamps()
+    assert file.read_text() != before
+    assert {"web1.json"} == listing(directory)
+    assert odd != "linked" or copy.read_text() == before
+
+
+def _refusing(
+    real: Any, name: str, mode: int, path: Any, flags: int, *rest: Any, **more: Any
+) -> Any:
+    if path == name and flags & mode:
+        raise PermissionError(errno.EACCES, "injected")
+    return real(path, flags, *rest, **more)
 
 
 def test_force_replaces_a_later_document(documents: Documents, directory: Path) -> None:
@@ -234,6 +298,7 @@ def test_a_late_writer_cannot_resurrect_a_forgotten_document(
     documents.forget(("web1", 2))
 
     assert documents.publish("web1", Stamp(2, 1, PRESENT), BODY) is False
+    assert documents.publish("web1", Stamp(1, 9, PRESENT), BODY) is False
     assert set() == listing(directory)
     assert documents.publish("web1", Stamp(3, 1, PRESENT), BODY) is True
 
@@ -294,6 +359,7 @@ def test_nothing_is_written_where_the_marker_is_missing(
         documents.stamps,
         documents.sweep,
         lambda: documents.publish("web2", Stamp(1, 1, PRESENT), BODY),
+        lambda: documents.withhold("web1", Stamp(1, 1, WITHHELD)),
         lambda: documents.forget(("web1", 1)),
     ):
         with pytest.raises(BackendUnavailable, match="marker file is not there") as caught:
