@@ -12,6 +12,7 @@ from espm.errors import BackendRefused, CertificateExists, Conflict, NodeBusy
 from espm.ledger import audit, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
+from espm.ledger.lists import listed
 from espm.ledger.schema import among, certificates, standing
 from espm.model import Certificate, CertificateState, IntentKind, NodeState
 
@@ -45,9 +46,7 @@ _OUTSTANDING = sa.select(certificates).where(standing).order_by(certificates.c.i
 #: The certificates of the node :of that are ordered, valid or being revoked.
 OUTSTANDING = _OUTSTANDING.where(certificates.c.generation == sa.bindparam("of"))
 #: As OUTSTANDING, for the nodes :of.
-OUTSTANDING_OF = _OUTSTANDING.where(
-    certificates.c.generation.in_(sa.bindparam("of", expanding=True))
-)
+OUTSTANDING_OF = _OUTSTANDING.where(listed(certificates.c.generation, "of"))
 _INSERT = certificates.insert().returning(certificates.c.ident)
 _NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}
 
@@ -177,7 +176,7 @@ def mark_all(
 
     :raises espm.errors.Conflict: from the state of one of them no way leads there.
     """
-    this = {"of": rows.padded([certificate.ident for certificate in many])}
+    this = {"of": [certificate.ident for certificate in many]}
     found = connection.execute(moving_all(_BEFORE[state]), this | _becoming(state)).mappings()
     moved = {row[certificates.c.ident]: row for row in found}
     return [
@@ -243,7 +242,7 @@ def moving(states: tuple[CertificateState, ...]) -> ReturningUpdate[Any]:
 @cache
 def moving_all(states: tuple[CertificateState, ...]) -> ReturningUpdate[Any]:
     """Return the update of those of the certificates :of that are in one of *states*."""
-    return _update(certificates.c.ident.in_(sa.bindparam("of", expanding=True)), states)
+    return _update(listed(certificates.c.ident, "of"), states)
 
 
 #: The update of what is ordered for the node :of.

@@ -27,6 +27,7 @@ import sqlalchemy as sa
 
 from espm.errors import NodeBusy
 from espm.ledger import audit, replays, rows
+from espm.ledger.lists import listed
 from espm.ledger.schema import intents, nodes, still_open
 from espm.model import Intent
 
@@ -87,7 +88,7 @@ _END: dict[str, Any] = {
 FINISH = intents.update().where(_HELD).values(_END).returning(*audit.WHO_CLOSED)
 #: As FINISH, for those of the intents :all that were handed out under claims with :tries.
 FINISH_ALL = intents.update().where(
-    intents.c.ident.in_(sa.bindparam("all", expanding=True)),
+    listed(intents.c.ident, "all"),
     intents.c.owner == sa.bindparam("by"),
     intents.c.attempts == sa.bindparam("tries"),
     still_open,
@@ -178,7 +179,7 @@ def finish_all(
     closed: dict[str, sa.RowMapping] = {}
     for tries in {intent.attempts for intent in many}:
         alike = [intent.ident for intent in many if intent.attempts == tries]
-        given = {"all": rows.padded(alike), "by": claimant.instance, "tries": tries}
+        given = {"all": alike, "by": claimant.instance, "tries": tries}
         found = connection.execute(FINISH_ALL, given | {"at": now(), "end": outcome}).mappings()
         closed |= {row[intents.c.ident]: row for row in found}
     if len(closed) != len(many):

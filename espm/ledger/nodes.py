@@ -15,11 +15,12 @@ from espm.errors import CertnameTaken, NodeBusy, NodeUnknown, VersionMismatch
 from espm.ledger import claims, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
+from espm.ledger.lists import listed
 from espm.ledger.schema import among, ended, intents, live, nodes, still_open
 from espm.model import IntentKind, Node, NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from espm.model import Certname, Classification
 
@@ -35,6 +36,8 @@ _EXCLUDED_BY = {
 OWNED = sa.select(nodes).where(
     nodes.c.platform == sa.bindparam("of"), nodes.c.certname == sa.bindparam("name"), live
 )
+#: Generation and platform of the nodes :of, whether they live or not.
+PLATFORMS = sa.select(nodes.c.generation, nodes.c.platform).where(listed(nodes.c.generation, "of"))
 _THIS = nodes.c.generation == sa.bindparam("of")
 _LOCK = sa.select(nodes).where(_THIS).with_for_update()
 # From each state; what is set is said by the parameters that have the names of columns.
@@ -44,7 +47,7 @@ _MOVE = {
 }
 #: The update of those of the nodes :of that are being deleted.
 BURY = nodes.update().where(
-    nodes.c.generation.in_(sa.bindparam("of", expanding=True)),
+    listed(nodes.c.generation, "of"),
     among(nodes.c.state, [NodeState.DELETING]),
 )
 BURY = BURY.returning(nodes.c.generation)
@@ -143,12 +146,6 @@ def page(
     return query.order_by(nodes.c.certname).limit(limit)
 
 
-def platforms(generations: Collection[int]) -> sa.Select[Any]:
-    """Return the query for generation and platform of nodes, whether they live or not."""
-    query = sa.select(nodes.c.generation, nodes.c.platform)
-    return query.where(nodes.c.generation.in_(generations))
-
-
 def everyone(after: str, limit: int) -> sa.Select[Any]:
     """Return the query for a page of all platforms' live nodes, by name."""
     query = sa.select(nodes).where(nodes.c.certname > after, live)
@@ -195,7 +192,7 @@ def bury(connection: sa.Connection, generations: Sequence[int], end: NodeState) 
     if not generations:
         return set()
     changed = {"state": end, "updated_at": now()}
-    return set(connection.execute(BURY, {"of": rows.padded(generations), **changed}).scalars())
+    return set(connection.execute(BURY, {"of": generations, **changed}).scalars())
 
 
 def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:

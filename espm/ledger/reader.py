@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from espm.ledger import certificate_lists, certificates, claims, jobs, nodes, rows
 from espm.ledger.claims import now
 from espm.ledger.engine import reading
+from espm.ledger.lists import listed
 from espm.ledger.schema import certificates as table
 from espm.model import CertificateState, NodeState
 
@@ -87,7 +88,7 @@ class Reader:
         if not found:
             return {}
         with reading(self._engine) as connection:
-            these = connection.execute(certificates.OUTSTANDING_OF, {"of": rows.padded(found)})
+            these = connection.execute(certificates.OUTSTANDING_OF, {"of": list(found)})
             for row in these.mappings():
                 found[row[table.c.generation]].append(rows.certificate(row))
         return found
@@ -113,9 +114,9 @@ class Reader:
         generations = sorted({certificate.generation for certificate in named})
         found: dict[int, str] = {}
         for start in range(0, len(generations), _BATCH):
-            query = nodes.platforms(rows.padded(generations[start : start + _BATCH]))
+            some = {"of": generations[start : start + _BATCH]}
             with reading(self._engine) as connection:
-                found.update((row[0], row[1]) for row in connection.execute(query))
+                found.update((row[0], row[1]) for row in connection.execute(nodes.PLATFORMS, some))
         return found
 
     def watched(self, seconds: float) -> Sequence[tuple[Certname, Certificate]]:
@@ -130,8 +131,9 @@ class Reader:
         query = _ended_as(CertificateState.REVOKED, seconds)
         with reading(self._engine) as connection:
             found = connection.scalars(query.with_only_columns(table.c.ident)).all()
+        these = query.where(listed(table.c.ident, "of"))
         for start in range(0, len(found), _BATCH):
-            page = query.where(table.c.ident.in_(rows.padded(found[start : start + _BATCH])))
+            page = these.params(of=found[start : start + _BATCH])
             with reading(self._engine) as connection:
                 batch = certificate_lists.fetch(connection, page)
             yield from batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from espm.ledger.schema import certificates, intents, nodes, replays
 from espm.model import (
@@ -22,13 +22,11 @@ from espm.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import RowMapping
 
     from espm.model import Json
-
-T = TypeVar("T")
 
 
 def dump(value: Json) -> str:
@@ -54,16 +52,6 @@ def dump_classification(classification: Classification) -> str:
 def storable(text: str) -> str:
     """Return *text* with whatever no database takes as text written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
-
-
-def padded(values: Collection[T]) -> list[T]:
-    """Return *values* for an IN, the last of them repeated, so that few lengths occur.
-
-    Each length is a statement of its own, which the database and its drivers prepare and keep.
-    """
-    found = list(values)
-    length = 1 << max(0, len(found) - 1).bit_length()
-    return found + found[-1:] * (length - len(found))
 
 
 def node(row: RowMapping) -> Node:

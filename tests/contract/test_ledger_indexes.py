@@ -55,7 +55,7 @@ QUERIES: dict[str, tuple[Making, str]] = {
         lambda _n: certificate_lists.everyone(5, 10),
         "pk_certificates|PRIMARY KEY",
     ),
-    "platforms": (lambda n: nodes.platforms([n.generation]), "pk_nodes|PRIMARY KEY"),
+    "platforms": (lambda n: (nodes.PLATFORMS, {"of": [n.generation]}), "pk_nodes|PRIMARY KEY"),
     "certificate": (lambda n: certificate_lists.latest(n.generation), "ix_certificates_generation"),
     "certificates": (
         lambda n: certificates.OUTSTANDING.params(of=n.generation),
