@@ -46,7 +46,7 @@ def test_what_was_accepted_is_done_when_the_ca_is_back(
                 time.sleep(0.3)
             assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
             assert accepted == 202
-            assert '"state": "withheld"' in withheld
+            assert '"withheld"' in withheld.partition("\n")[0]
             faults += [] if world.settle() else ["it did not settle"]
             faults += world.faults(leaving, arriving, *load.witnesses, patience=LATE)
             say(f"the CA {how}: {len(faults)} faults")
