@@ -35,6 +35,9 @@ def figures() -> Iterator[Figure]:
         site, puppet = both
         site.sample.set("server", threads="64")
         site.sample.write()
+        # The first time Python may compile its modules, and be 5 MB larger from its start.
+        with site.serving():
+            pass
         with site.serving() as daemon:
             seen = {0: resident(daemon)}
             for first, last in pairwise(COUNTS):
