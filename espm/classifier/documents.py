@@ -117,7 +117,7 @@ class Documents:
                 over = [life for life in lives if not _is_later(opened, *life)]
                 opened.remove(*(_file(name) for name, _ in over))
                 for name, generation in over:
-                    self._remember(hash(name), generation)
+                    self._remember(name, generation)
             opened.sync()
 
     def stamps(self) -> Mapping[str, Stamp | None]:
@@ -153,8 +153,9 @@ class Documents:
             return stamp.precedence < in_force.precedence
         return stamp.generation <= self._forgotten.get(hash(name), -1)
 
-    def _remember(self, name: int, generation: int) -> None:
-        self._forgotten[name] = max(generation, self._forgotten.pop(name, -1))
+    def _remember(self, name: str, generation: int) -> None:
+        key = hash(name)
+        self._forgotten[key] = max(generation, self._forgotten.pop(key, -1))
         if len(self._forgotten) > REMEMBERED:
             del self._forgotten[next(iter(self._forgotten))]
 

@@ -6,12 +6,13 @@ SQLite 10 to 20 KB each for some names, 105 KB for five hundred.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from espm.ledger import rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,13 +35,13 @@ class _Values(sa.types.TypeDecorator["Collection[Any]"]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """Return what the database has for them."""
-        array = sa.ARRAY(self.item) if dialect.name == "postgresql" else sa.Text()
-        return dialect.type_descriptor(array)
+        whole = sa.ARRAY(self.item) if dialect.name == "postgresql" else sa.Text()
+        return dialect.type_descriptor(whole)
 
     def process_bind_param(self, value: Collection[Any] | None, dialect: sa.Dialect) -> Any:
         """Return them as the driver takes them."""
         values = list(value or ())
-        return values if dialect.name == "postgresql" else json.dumps(values)
+        return values if dialect.name == "postgresql" else rows.dump(values)
 
 
 class _AmongValues(FunctionElement[bool]):

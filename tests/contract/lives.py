@@ -6,6 +6,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from espm.model import (
     Certname,
     Classification,
@@ -17,6 +19,7 @@ from espm.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from espm.ledger import SqlLedger
     from espm.model import Intent, OrderedKey
     from espm.ports import Ledger
 
@@ -52,6 +55,13 @@ def issued(key: str = KEY, serial: int = 2**160 - 1) -> Issued:
     start = datetime(2026, 11, 21, 4, 5, 6, 789, tzinfo=UTC)
     pem = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
     return Issued(pem, serial, "f0" * 32, key, start, start + timedelta(days=1825))
+
+
+def hear(ledger: SqlLedger) -> list[str]:
+    """Return a list that gets each statement which the ledger says to its database from now on."""
+    said: list[str] = []
+    sa.event.listen(ledger._engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+    return said
 
 
 def race(*steps: Callable[[], object]) -> list[object]:

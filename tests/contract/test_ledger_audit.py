@@ -14,7 +14,7 @@ from espm.errors import BackendRefused, BackendUnavailable, NodeBusy
 from espm.ledger import audit, chain, open_chain, open_ledger
 from espm.ledger.schema import audit_head
 from espm.model import CertificateState, Certname, IntentKind, KeyMaker, NodeState
-from tests.contract.lives import KEY, PLAIN, WEB, active, begin, delete, issued, race, reserve
+from tests.contract.lives import KEY, PLAIN, WEB, active, begin, delete, hear, issued, race, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -313,12 +313,7 @@ def test_the_head_is_asked_for_only_where_somebody_else_moved_it(
 
     In PostgreSQL, where many write side by side, it is asked for each time and never guessed.
     """
-    said: list[str] = []
-
-    def hear(_c: object, _cursor: object, text: str, *_: object) -> None:
-        said.append(text)
-
-    sa.event.listen(ledger._engine, "before_cursor_execute", hear)
+    said = hear(ledger)
     for name in ("a", "b", "c"):
         delete(ledger, active(ledger, name))
     alone = url.startswith("sqlite")

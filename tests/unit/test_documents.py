@@ -13,7 +13,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,9 +232,7 @@ def test_what_can_not_be_marked_gets_a_new_file(
     if odd == "linked":
         copy.hardlink_to(file)
     elif odd == "unwritable":
-        real = os.open
-        refuse = partial(_refusing, real, "web1.json", os.O_WRONLY)
-        monkeypatch.setattr(os, "open", refuse)
+        monkeypatch.setattr(os, "open", _refusing(os.open))
     else:
         monkeypatch.setattr(os, "pwrite", _full if odd == "refused" else lambda *_: 3)
 
@@ -247,12 +244,15 @@ def test_what_can_not_be_marked_gets_a_new_file(
     assert odd != "linked" or copy.read_text() == before
 
 
-def _refusing(
-    real: Any, name: str, mode: int, path: Any, flags: int, *rest: Any, **more: Any
-) -> Any:
-    if path == name and flags & mode:
-        raise PermissionError(errno.EACCES, "injected")
-    return real(path, flags, *rest, **more)
+def _refusing(real: Any) -> Any:
+    """Return what opens a file as *real* does, but no document to be written."""
+
+    def opening(path: Any, flags: int, *rest: Any, **more: Any) -> Any:
+        if path == "web1.json" and flags & os.O_WRONLY:
+            raise PermissionError(errno.EACCES, "injected")
+        return real(path, flags, *rest, **more)
+
+    return opening
 
 
 def test_force_replaces_a_later_document(documents: Documents, directory: Path) -> None:

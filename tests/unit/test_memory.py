@@ -50,7 +50,7 @@ say()
 
 
 def _malloc(path: Path, work: str, setting: str) -> str:
-    """Return what malloc says of itself after *work*, with one of espm's settings or none."""
+    """Return what *work* says of its memory, with one of espm's settings or none."""
     command = [sys.executable, "-c", _SAY + work, str(path), setting]
     subprocess.run(command, check=True, timeout=60)
     return path.read_text()
@@ -77,7 +77,7 @@ def test_what_is_large_is_in_no_arena(tmp_path: Path) -> None:
 
 def test_what_is_free_between_what_is_used_is_given_back(tmp_path: Path) -> None:
     """The holes that a busy time leaves, which malloc itself would keep for the next one."""
-    kept, given = (_resident(tmp_path / name, name) for name in ("", "give_back"))
+    kept, given = _resident(tmp_path / "k", ""), _resident(tmp_path / "g", "memory.give_back()")
 
     assert given < kept - 10_000
 
@@ -90,17 +90,14 @@ for piece in pieces:
     ctypes.memset(piece, 1, 10_000)
 for piece in pieces[:-1]:
     libc.free(piece)
-if sys.argv[3]:
-    getattr(memory, sys.argv[3])()
+{call}
 open(sys.argv[1], "w").write(open("/proc/self/status").read())
 """
 
 
 def _resident(path: Path, call: str) -> int:
     """Return the kilobytes of a process that has holes, and made a call of ours or none."""
-    command = [sys.executable, "-c", _SAY + _HOLES, str(path) + ".txt", "", call]
-    subprocess.run(command, check=True, timeout=60)
-    found = re.search(r"VmRSS:\s+(\d+) kB", path.with_suffix(".txt").read_text())
+    found = re.search(r"VmRSS:\s+(\d+) kB", _malloc(path, _HOLES.format(call=call), ""))
     assert found
     return int(found[1])
 
