@@ -128,20 +128,22 @@ def _end(over: Sequence[tuple[Node, Intent]], ports: Ports) -> None:
 _BURIED = {IntentKind.DELETE: "deleted", IntentKind.ADD: "took back"}
 
 
-def withhold(node: Node, ports: Ports) -> Sequence[Certificate]:
-    """Withhold the catalogs of a node that is to go; return the certificates to be settled.
+def withhold(node: Node, standing: Sequence[Certificate], ports: Ports) -> None:
+    """Withhold the catalogs of a node that is to go.
 
     Without a certificate nobody can ask for its catalog, so there is nothing to withhold; and a
     name that turned out to be somebody else's is not withheld from them.
+
+    :param standing: its certificates that are ordered, valid or being revoked.
     """
-    standing = ports.ledger.certificates(node)
     if standing:
         ports.classifier.withhold(node)
-    return standing
 
 
 def _prepare_delete(node: Node, intent: Intent, ports: Ports) -> Prepared:
-    return Prepared(node, intent, withhold(node, ports))
+    standing = ports.ledger.certificates(node)
+    withhold(node, standing, ports)
+    return Prepared(node, intent, standing)
 
 
 def _prepare_add(node: Node, intent: Intent, ports: Ports) -> Prepared:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from espm.errors import EspmError, NodeBusy, VersionMismatch, causes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from espm.model import Intent, IntentKind, Json, Node
+    from espm.model import Certificate, Intent, IntentKind, Json, Node
     from espm.ports import Ports
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,23 @@ def begin(
     :raises espm.errors.NodeBusy: something is in the way, or came in between.
     :raises espm.errors.VersionMismatch: the version that was named is not the node's any more.
     """
-    try:
+    with _of_version(node, exact=exact):
         return ports.ledger.begin(node, kind, payload, request_id=request_id)
+
+
+def begin_deletion(
+    node: Node, ports: Ports, *, request_id: str, exact: bool
+) -> tuple[Intent, Sequence[Certificate]]:
+    """As :func:`begin` with a DELETE; return also the certificates that are to be settled."""
+    with _of_version(node, exact=exact):
+        return ports.ledger.begin_deletion(node, request_id=request_id)
+
+
+@contextmanager
+def _of_version(node: Node, *, exact: bool) -> Iterator[None]:
+    """Say that the node is busy where it has another version now that the caller has not named."""
+    try:
+        yield
     except VersionMismatch as error:
         if exact:
             raise

@@ -170,10 +170,9 @@ def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -
     """Begin to delete a node, or go on with it; return the job if that outlasts this call."""
     if node.state is NodeState.DELETING:
         return _go_on(node, ports)
-    delete = IntentKind.DELETE
-    intent = intents.begin(node, delete, ports, request_id=request_id, exact=exact)
+    intent, standing = intents.begin_deletion(node, ports, request_id=request_id, exact=exact)
     with intents.or_leave(intent, ports):
-        standing = endings.withhold(node, ports)
+        endings.withhold(node, standing, ports)
         if not standing:
             endings.end(node, intent, ports)
             return None
@@ -184,7 +183,7 @@ def _begin_deletion(node: Node, ports: Ports, *, request_id: str, exact: bool) -
 
 def _go_on(node: Node, ports: Ports) -> Job | None:
     """Go on with a deletion; whoever began it may not have come to withhold the catalogs."""
-    endings.withhold(node, ports)
+    endings.withhold(node, ports.ledger.certificates(node), ports)
     intent = carrying.nudge(node, endings.DELETIONS, ports)
     return None if intent is None else ports.ledger.job(node.platform, intent.ident)
 

@@ -194,7 +194,9 @@ def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued 
 
     One whose key can't even be read is a stranger's.
     """
-    pem = ports.ca.certificate(certname)
+    pem, known = ports.ca.certificate(certname), certificate.issued
+    if known is not None and pem == known.pem.encode():
+        return known
     held = None
     with suppress(BackendRefused):
         held = None if pem is None else x509.parse_certificate(pem)

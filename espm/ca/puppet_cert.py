@@ -22,7 +22,6 @@ from espm.ca.after import After
 from espm.ca.cert_texts import blame, failed
 from espm.ca.cert_tools import CertTools
 from espm.ca.looks import Looks
-from espm.ca.together import Together
 from espm.errors import (
     BackendRefused,
     ConfigError,
@@ -31,12 +30,12 @@ from espm.errors import (
 )
 from espm.host import HOST_SPEC
 from espm.host import connect as connect_host
+from espm.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from espm.model import Certname, Issued, PuppetAccess
-    from espm.model.output import Output
     from espm.ports.host import Host
 
 __all__ = ["CAN", "CHECKS", "KEY_TYPE", "SECTION", "SPEC", "PuppetCert", "connect"]
@@ -64,6 +63,9 @@ _CLEAN_SINCE = (2, 7, 19)
 
 #: Seconds that the version is not asked for again.
 _VERSION_SECONDS = 300.0
+
+#: Seconds that the first to have a CSR signed waits for others.
+_WINDOW = 0.02
 
 
 def connect(options: Mapping[str, Any], _access: PuppetAccess) -> PuppetCert:
@@ -93,7 +95,7 @@ class PuppetCert:
         self._tools = CertTools(host, timeout)
         self._looks = Looks(self._tools)
         self._after = After(host, timeout)
-        self._signing = Together(self._sign_all)
+        self._signing = Together(self._sign_all, _WINDOW)
         self._version = ""
         self._asked = float("-inf")
 
@@ -190,8 +192,9 @@ class PuppetCert:
             raise blame(output, "revoke", certname)
         self._after.want()
 
-    def _sign_all(self, certnames: Sequence[str]) -> Output:
-        return self._tools.call("sign", *certnames)
+    def _sign_all(self, certnames: Sequence[Certname]) -> Sequence[None]:
+        self._tools.call("sign", *dict.fromkeys(certnames))
+        return [None] * len(certnames)
 
     def _sign_alone(self, certname: Certname) -> bytes:
         """Sign again what was not signed with others, and say why if it still is not."""

@@ -77,6 +77,16 @@ def insert(
     return Certificate(ident, node.generation, key_sha256, maker, _ORDERED)
 
 
+def outstanding(
+    connection: sa.Connection, generations: Sequence[int]
+) -> dict[int, list[Certificate]]:
+    """Return the certificates that stand, by generation, for each of *generations*."""
+    found: dict[int, list[Certificate]] = {generation: [] for generation in generations}
+    for row in connection.execute(OUTSTANDING_OF, {"of": list(found)}).mappings():
+        found[row[certificates.c.generation]].append(rows.certificate(row))
+    return found
+
+
 def refuse_second(connection: sa.Connection, node: Node) -> None:
     """Return when the node has no standing certificate.
 

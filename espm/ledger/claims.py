@@ -28,21 +28,13 @@ import sqlalchemy as sa
 from espm.errors import NodeBusy
 from espm.ledger import audit, replays, rows
 from espm.ledger.lists import listed
-from espm.ledger.schema import intents, nodes, still_open
+from espm.ledger.schema import intents, still_open
 from espm.model import Intent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from espm.model import IntentKind, Json, Node
-
-# Due whatever the clock says, also when it is set back.
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-# Nothing is left for longer than this, so what seems due later was left by another clock.
-_LONGEST = timedelta(hours=1)
-
-_STOPPED = "espm stopped while it worked on this"
 
 
 def now() -> datetime:
@@ -94,15 +86,14 @@ FINISH_ALL = intents.update().where(
     still_open,
 )
 FINISH_ALL = FINISH_ALL.values(_END).returning(intents.c.ident, *audit.WHO_CLOSED)
-_GIVEN_UP: dict[str, Any] = {
+#: What gives a claim up until :due, because of :error.
+GIVEN_UP: dict[str, Any] = {
     "owner": None,
     "lease_until": sa.bindparam("due"),
     "attempts": intents.c.attempts + 1,
     "last_error": sa.bindparam("error"),
 }
-_LEAVE = intents.update().where(_HELD).values(_GIVEN_UP)
-_LEAVE_OTHERS = intents.update().where(intents.c.owner != sa.bindparam("by"), still_open)
-_LEAVE_OTHERS = _LEAVE_OTHERS.values(_GIVEN_UP)
+_LEAVE = intents.update().where(_HELD).values(GIVEN_UP)
 _SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
 _SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
 _INSERT = intents.insert()
@@ -130,18 +121,36 @@ def insert(
     request_id: str,
 ) -> Intent:
     """Add a claimed intent and return it."""
-    begun = Intent(uuid4().hex, node.generation, kind, now(), dict(payload))
-    values = {
-        "ident": begun.ident,
-        "generation": begun.generation,
-        "kind": kind,
-        "payload": rows.dump(dict(payload)),
-        "attempts": begun.attempts,
-        "request_id": request_id,
-        "created_at": begun.created,
-        **claimant.claim(),
-    }
-    audit.note_opened(connection, node, kind, request_id)
+    (begun,) = insert_all(connection, claimant, [(node, request_id)], kind, payload)
+    return begun
+
+
+def insert_all(
+    connection: sa.Connection,
+    claimant: Claimant,
+    wanted: Sequence[tuple[Node, str]],
+    kind: IntentKind,
+    payload: Mapping[str, Json] | None = None,
+) -> list[Intent]:
+    """As :func:`insert` for each of several nodes, given with the ids of the requests."""
+    begun: list[Intent] = []
+    values: list[dict[str, Any]] = []
+    for node, request_id in wanted:
+        intent = Intent(uuid4().hex, node.generation, kind, now(), dict(payload or {}))
+        begun.append(intent)
+        values.append(
+            {
+                "ident": intent.ident,
+                "generation": intent.generation,
+                "kind": kind,
+                "payload": rows.dump(dict(intent.payload)),
+                "attempts": intent.attempts,
+                "request_id": request_id,
+                "created_at": intent.created,
+                **claimant.claim(),
+            }
+        )
+        audit.note_opened(connection, node, kind, request_id)
     connection.execute(_INSERT, values)
     return begun
 
@@ -203,70 +212,6 @@ def leave(connection: sa.Connection, claimant: Claimant, parting: Parting) -> No
     """Give up a claim; does nothing when it does not stand any more."""
     parted = {"error": rows.storable(parting.error), "due": parting.due}
     connection.execute(_LEAVE, claimant.held(parting.intent) | parted)
-
-
-def leave_others(connection: sa.Connection, claimant: Claimant) -> int:
-    """Give up the claims of every other espm and return how many there were.
-
-    What had been left before is due now as well: whatever it waited for may have ended.
-    """
-    parted = {"by": claimant.instance, "error": _STOPPED, "due": _LONG_AGO}
-    number = connection.execute(_LEAVE_OTHERS, parted).rowcount
-    waiting = intents.update().where(intents.c.owner.is_(None), still_open)
-    connection.execute(waiting.values(lease_until=_LONG_AGO))
-    return number
-
-
-def unclaimed(owner: str | None, lease_until: datetime) -> bool:
-    """Return whether nobody works on an open intent with these values."""
-    return owner is None or lease_until <= now()
-
-
-def left(node: Node, kinds: Collection[IntentKind]) -> sa.Select[Any]:
-    """Return the query for the node's intents of *kinds* that nobody works on, oldest first.
-
-    In PostgreSQL it locks them, and passes by those that are just being claimed.
-    """
-    nobodys = sa.or_(intents.c.owner.is_(None), intents.c.lease_until <= now())
-    query = _with_nodes().where(intents.c.generation == node.generation, nobodys)
-    return query.where(intents.c.kind.in_(kinds)).order_by(intents.c.number)
-
-
-def due(limit: int) -> sa.Select[Any]:
-    """Return the query for up to *limit* intents that are due, the longest due first.
-
-    Locks as :func:`left` does.
-    """
-    until = intents.c.lease_until
-    other_clock = sa.and_(intents.c.owner.is_(None), until > now() + _LONGEST)
-    query = _with_nodes().where(sa.or_(until <= now(), other_clock))
-    return query.order_by(until, intents.c.number).limit(limit)
-
-
-def _with_nodes() -> sa.Select[Any]:
-    query = sa.select(intents, nodes).join_from(intents, nodes).where(still_open)
-    return query.with_for_update(of=intents, skip_locked=True)
-
-
-def claimed() -> sa.ColumnElement[bool]:
-    """Return the condition that somebody works on an intent."""
-    return sa.and_(intents.c.owner.is_not(None), intents.c.lease_until > now())
-
-
-def claim_all(
-    connection: sa.Connection, claimant: Claimant, query: sa.Select[Any]
-) -> Sequence[tuple[Node, Intent]]:
-    """Claim the intents that *query* finds; return them with their nodes."""
-    found = connection.execute(query).mappings().all()
-    return [(rows.node(row), _claim(connection, claimant, row)) for row in found]
-
-
-def _claim(connection: sa.Connection, claimant: Claimant, row: sa.RowMapping) -> Intent:
-    claim = claimant.claim()
-    if row[intents.c.owner] is not None:  # Its lease ran out, so nobody has counted the attempt.
-        claim |= {"attempts": intents.c.attempts + 1, "last_error": _STOPPED}
-    claiming = intents.update().where(intents.c.number == row[intents.c.number]).values(claim)
-    return rows.intent(connection.execute(claiming.returning(intents)).mappings().one())
 
 
 def taken_over() -> NodeBusy:

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from espm.errors import JobUnknown
 from espm.ledger import certificates, rows
-from espm.ledger.claims import now, unclaimed
+from espm.ledger.claims import now
+from espm.ledger.leftovers import unclaimed
 from espm.ledger.schema import intents, nodes, still_open
 from espm.model import Backlog, IntentKind, Job, JobState, NodeState
 

@@ -84,14 +84,10 @@ class Reader:
 
     def certificates_of(self, generations: Sequence[int]) -> Mapping[int, Sequence[Certificate]]:
         """See :meth:`espm.ports.Ledger.certificates_of`."""
-        found: dict[int, list[Certificate]] = {generation: [] for generation in generations}
-        if not found:
+        if not generations:
             return {}
         with reading(self._engine) as connection:
-            these = connection.execute(certificates.OUTSTANDING_OF, {"of": list(found)})
-            for row in these.mappings():
-                found[row[table.c.generation]].append(rows.certificate(row))
-        return found
+            return certificates.outstanding(connection, generations)
 
     def all_certificates(self) -> Iterator[tuple[Certname, Certificate]]:
         """See :meth:`espm.ports.Ledger.all_certificates`."""

@@ -7,22 +7,21 @@ module only says where transactions begin and end.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from espm.errors import BackendUnavailable
-from espm.ledger import audit, certificates, claims, nodes, replays, rows
+from espm.ledger import certificates, claims, leftovers, nodes, replays, rows
 from espm.ledger.claims import now
+from espm.ledger.deletions import Begun, Wish, begin_all
 from espm.ledger.engine import reading
-from espm.ledger.owed import Owed
-from espm.ledger.reader import Reader
 from espm.ledger.replay_store import SqlReplays
 from espm.ledger.schema import pulse
+from espm.ledger.writer import Writer
 from espm.model import IntentKind, NodeState
+from espm.together import Together
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -41,14 +40,12 @@ if TYPE_CHECKING:
     )
 
 
-class SqlLedger(Reader, SqlReplays):
+class SqlLedger(Writer, SqlReplays):
     """:class:`espm.ports.Ledger` on a database; may be used by many threads at once."""
 
     def __init__(self, engine: sa.Engine, claimant: Claimant) -> None:
-        super().__init__(engine)
-        self._claimant = claimant
-        self._owed = Owed()
-        self._known = audit.Known()
+        super().__init__(engine, claimant)
+        self._deleting = Together(self._begin_deletions)
 
     def __enter__(self) -> Self:
         return self
@@ -59,32 +56,6 @@ class SqlLedger(Reader, SqlReplays):
     def disconnect(self) -> None:
         """Close all connections to the database; claims stand until their leases are over."""
         self._engine.dispose()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """Yield a transaction that also writes what earlier ones could not."""
-        owed = self._owed.all()
-        with audit.writing(self._engine, self._known) as connection:
-            for parting in owed:
-                claims.leave(connection, self._claimant, parting)
-            yield connection
-        self._owed.drop(owed)
-
-    @contextmanager
-    def _claiming(self) -> Iterator[tuple[sa.Connection, list[Intent]]]:
-        """Yield a transaction, and a list for the intents that are claimed in it.
-
-        A database that breaks off while it commits may have done so.  The caller is told that
-        nothing happened, so the claims are given up, should they stand.
-        """
-        claimed: list[Intent] = []
-        try:
-            with self._writing() as connection:
-                yield connection, claimed
-        except BackendUnavailable as error:
-            for intent in claimed:
-                self._owed.add(claims.Parting(intent, str(error), now()))
-            raise
 
     def reserve(
         self,
@@ -124,6 +95,27 @@ class SqlLedger(Reader, SqlReplays):
             intent = claims.insert(connection, self._claimant, node, kind, given, request_id)
             claimed.append(intent)
             return self._noted(connection, intent)
+
+    def begin_deletion(
+        self, node: Node, *, request_id: str
+    ) -> tuple[Intent, Sequence[Certificate]]:
+        """See :meth:`espm.ports.Ledger.begin_deletion`."""
+        begun = self._deleting.ask(Wish(node, request_id))
+        if begun is not None:
+            return begun
+        # Something is in its way, or has to make way.
+        with self._claiming() as (connection, claimed):
+            delete, of = IntentKind.DELETE, node.generation
+            nodes.admit(connection, node, delete)
+            intent = claims.insert(connection, self._claimant, node, delete, {}, request_id)
+            claimed.append(intent)
+            return intent, certificates.outstanding(connection, [of])[of]
+
+    def _begin_deletions(self, wishes: Sequence[Wish]) -> Sequence[Begun | None]:
+        with self._claiming() as (connection, claimed):
+            begun = begin_all(connection, self._claimant, wishes)
+            claimed += [each.intent for each in begun if each is not None]
+            return begun
 
     def condemn(self, intent: Intent) -> Node:
         """See :meth:`espm.ports.Ledger.condemn`; the claim's lease begins anew."""
@@ -208,19 +200,19 @@ class SqlLedger(Reader, SqlReplays):
         self, node: Node, kinds: Collection[IntentKind] = tuple(IntentKind)
     ) -> Sequence[tuple[Node, Intent]]:
         """See :meth:`espm.ports.Ledger.claim_left`."""
-        return self._claim(claims.left(node, kinds))
+        return self._claim(leftovers.left(node, kinds))
 
     def claim_due(self, limit: int = 100) -> Sequence[tuple[Node, Intent]]:
         """See :meth:`espm.ports.Ledger.claim_due`; writes nothing when nothing is due."""
         if not self._owed.all():
             with reading(self._engine) as connection:
-                if connection.execute(claims.due(1)).first() is None:
+                if connection.execute(leftovers.due(1)).first() is None:
                     return ()
-        return self._claim(claims.due(limit))
+        return self._claim(leftovers.due(limit))
 
     def _claim(self, query: sa.Select[Any]) -> Sequence[tuple[Node, Intent]]:
         with self._claiming() as (connection, claimed):
-            found = claims.claim_all(connection, self._claimant, query)
+            found = leftovers.claim_all(connection, self._claimant, query)
             claimed += [intent for _, intent in found]
             return found
 
@@ -231,7 +223,7 @@ class SqlLedger(Reader, SqlReplays):
         lease to wait for.
         """
         with self._writing() as connection:
-            return claims.leave_others(connection, self._claimant)
+            return leftovers.leave_others(connection, self._claimant)
 
     def order(self, intent: Intent, key_sha256: str, key_maker: KeyMaker) -> Certificate:
         """See :meth:`espm.ports.Ledger.order`; the claim's lease begins anew."""

@@ -97,6 +97,14 @@ class Ledger(Replays, Protocol):
             any more.
         """
 
+    def begin_deletion(
+        self, node: Node, *, request_id: str
+    ) -> tuple[Intent, Sequence[Certificate]]:
+        """:meth:`begin` a DELETE; return it, and the :meth:`certificates` to be settled.
+
+        Those that come at the same time share a transaction.
+        """
+
     def condemn(self, intent: Intent) -> Node:
         """Move the node of a claimed ADD from adding to deleting.  Idempotent."""
 

@@ -88,14 +88,14 @@ def test_a_deletion_that_a_change_overtook_is_not_said_to_be_done(
     cloud.add(NAME)
     cloud.call("DELETE", PATH)
     cloud.add(NAME)
-    real = espm.ledger.begin
+    real = espm.ledger.begin_deletion
 
     def overtaken(*arguments: Any, **options: Any) -> Any:
-        espm.ledger.begin = real  # type: ignore[method-assign]
+        espm.ledger.begin_deletion = real  # type: ignore[method-assign]
         espm.client().call("PUT", PATH, json={"parameters": {"by": "another"}})
         return real(*arguments, **options)
 
-    espm.ledger.begin = overtaken  # type: ignore[method-assign]
+    espm.ledger.begin_deletion = overtaken  # type: ignore[method-assign]
     answer = cloud.call("DELETE", PATH)
 
     assert answer.status_code == 409

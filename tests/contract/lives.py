@@ -42,6 +42,8 @@ def active(ledger: Ledger, name: str = WEB, platform: str = "cloud") -> Node:
 
 def begin(ledger: Ledger, node: Node, kind: IntentKind) -> Intent:
     """Begin an operation on the node."""
+    if kind is IntentKind.DELETE:
+        return ledger.begin_deletion(node, request_id="r-2")[0]
     return ledger.begin(node, kind, request_id="r-2")
 
 

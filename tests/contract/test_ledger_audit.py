@@ -76,7 +76,7 @@ def test_the_life_of_a_node_is_told(ledger: SqlLedger, url: str) -> None:
     [valid] = ledger.certificates(node)
     ledger.mark(ledger.mark(valid, CertificateState.REVOKING), CertificateState.REVOKED)
     ledger.close(revoking)
-    ledger.bury(ledger.begin(node, IntentKind.DELETE, request_id="r-delete"))
+    ledger.bury(ledger.begin_deletion(node, request_id="r-delete")[0])
 
     assert outline(url) == [
         ("issue", "done", "r-1"),

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from espm.ledger import certificate_lists, certificates, claims, jobs, nodes, replays
+from espm.ledger import (
+    certificate_lists,
+    certificates,
+    claims,
+    deletions,
+    jobs,
+    leftovers,
+    nodes,
+    replays,
+)
 from espm.ledger.schema import Instant
 from espm.model import (
     Certificate,
@@ -40,8 +49,8 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "state": (lambda _n: nodes.page("cloud", NodeState.ACTIVE, WEB, 10), "ix_nodes_live"),
     "nodes": (lambda _n: nodes.everyone("", 10), "uq_nodes_live"),
     "was_deleted": (lambda _n: nodes.last_ended("cloud", WEB), "ix_nodes_ended"),
-    "claim_due": (lambda _n: claims.due(10), "ix_intents_lease"),
-    "claim_left": (lambda n: claims.left(n, [IntentKind.CHANGE]), "uq_intents_open"),
+    "claim_due": (lambda _n: leftovers.due(10), "ix_intents_lease"),
+    "claim_left": (lambda n: leftovers.left(n, [IntentKind.CHANGE]), "uq_intents_open"),
     "open_intent": (lambda n: jobs.open_by_node(n.generation, _KINDS), "uq_intents_open"),
     "job": (lambda _n: jobs.BY_IDENT.params(of="i7"), "uq_intents_ident|sqlite_autoindex_intents"),
     "backlog": (lambda _n: jobs.open_by_kind(), "(uq|ix)_intents_"),
@@ -76,6 +85,19 @@ QUERIES: dict[str, tuple[Making, str]] = {
             {"all": ["i7", "i8"], "by": "me", "tries": 0, "at": None, "end": None},
         ),
         "uq_intents_ident|sqlite_autoindex_intents",
+    ),
+    "active of many": (
+        lambda n: (deletions.ACTIVE, {"of": [n.generation, 1]}),
+        "pk_nodes|PRIMARY KEY",
+    ),
+    "open of many": (lambda n: (deletions.BUSY, {"of": [n.generation, 1]}), "uq_intents_open"),
+    "delete many": (
+        lambda n: (deletions.MOVE, {"of": [n.generation, 1], "state": "deleting"}),
+        "pk_nodes|PRIMARY KEY",
+    ),
+    "certificates of many": (
+        lambda n: (certificates.OUTSTANDING_OF, {"of": [n.generation, 1]}),
+        "(uq|ix)_certificates_",
     ),
     "bury": (
         lambda n: (nodes.BURY, {"of": [n.generation, 1], "state": "deleted"}),

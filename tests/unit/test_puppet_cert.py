@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -14,9 +13,7 @@ from espm import x509
 from espm.ca import http_api, puppet_cert, puppetserver_ca
 from espm.ca.after import After
 from espm.ca.puppet_cert import NativeCert, PuppetCert
-from espm.ca.together import MOST, Together
 from espm.errors import (
-    BackendError,
     BackendRefused,
     BackendSilent,
     BackendUnavailable,
@@ -35,7 +32,7 @@ from tests.fakes import FakeCa
 from tests.tools_tree import host_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
 WEB = Certname("web1.example.com")
@@ -303,62 +300,3 @@ def _wait(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def test_those_who_come_meanwhile_go_together() -> None:
-    """The first takes those along who are there, and they wait for what comes of it."""
-    batches: list[list[str]] = []
-    first, go = threading.Event(), threading.Event()
-
-    def work(names: Sequence[str]) -> None:
-        batches.append(list(names))
-        first.set()
-        go.wait(10)
-
-    together = Together(work)
-    done: list[str] = []
-
-    def ask(name: str) -> None:
-        together.ask(name)
-        done.append(name)
-
-    threads = [threading.Thread(target=ask, args=["first"])]
-    threads[0].start()
-    first.wait(10)
-    threads += [threading.Thread(target=ask, args=[f"n{number}"]) for number in range(MOST + 20)]
-    for thread in threads[1:]:
-        thread.start()
-    _wait(lambda: len(together._queue) == MOST + 20)
-    go.set()
-    for thread in threads:
-        thread.join(10)
-
-    assert [len(batch) for batch in batches] == [1, MOST, 20]
-    assert sorted(name for batch in batches for name in batch) == sorted(done)
-    assert len(set(done)) == MOST + 21
-
-
-def test_what_fails_for_all_is_raised_by_each() -> None:
-    """Each has an exception of its own, with the same words."""
-    together = Together(_fails)
-    errors: list[BackendError] = []
-
-    def ask(name: str) -> None:
-        try:
-            together.ask(name)
-        except BackendError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=ask, args=[f"n{number}"]) for number in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-
-    assert [str(error) for error in errors] == ["away"] * 5
-    assert len({id(error) for error in errors}) == 5
-
-
-def _fails(_: Sequence[str]) -> None:
-    msg = "away"
-    raise BackendSilent(msg)
