@@ -42,11 +42,9 @@ _BEYOND = {
     _REVOKING: (_REVOKING, _REVOKED),
     _REVOKED: (_REVOKED,),
 }
-_OUTSTANDING = sa.select(certificates).where(standing).order_by(certificates.c.ident)
-#: The certificates of the node :of that are ordered, valid or being revoked.
-OUTSTANDING = _OUTSTANDING.where(certificates.c.generation == sa.bindparam("of"))
-#: As OUTSTANDING, for the nodes :of.
-OUTSTANDING_OF = _OUTSTANDING.where(listed(certificates.c.generation, "of"))
+#: The certificates of the nodes :of that are ordered, valid or being revoked.
+OUTSTANDING = sa.select(certificates).where(standing, listed(certificates.c.generation, "of"))
+OUTSTANDING = OUTSTANDING.order_by(certificates.c.ident)
 _INSERT = certificates.insert().returning(certificates.c.ident)
 _NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}
 
@@ -82,7 +80,7 @@ def outstanding(
 ) -> dict[int, list[Certificate]]:
     """Return the certificates that stand, by generation, for each of *generations*."""
     found: dict[int, list[Certificate]] = {generation: [] for generation in generations}
-    for row in connection.execute(OUTSTANDING_OF, {"of": list(found)}).mappings():
+    for row in connection.execute(OUTSTANDING, {"of": list(found)}).mappings():
         found[row[certificates.c.generation]].append(rows.certificate(row))
     return found
 
@@ -92,7 +90,7 @@ def refuse_second(connection: sa.Connection, node: Node) -> None:
 
     :raises espm.errors.CertificateExists: it has one.
     """
-    if connection.execute(OUTSTANDING, {"of": node.generation}).first() is not None:
+    if outstanding(connection, [node.generation])[node.generation]:
         raise _exists(node)
 
 

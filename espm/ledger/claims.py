@@ -77,15 +77,14 @@ _END: dict[str, Any] = {
     "outcome": sa.bindparam("end"),
     "owner": None,
 }
-FINISH = intents.update().where(_HELD).values(_END).returning(*audit.WHO_CLOSED)
-#: As FINISH, for those of the intents :all that were handed out under claims with :tries.
-FINISH_ALL = intents.update().where(
+#: Closes those of the intents :all that were handed out under claims with :tries.
+FINISH = intents.update().where(
     listed(intents.c.ident, "all"),
     intents.c.owner == sa.bindparam("by"),
     intents.c.attempts == sa.bindparam("tries"),
     still_open,
 )
-FINISH_ALL = FINISH_ALL.values(_END).returning(intents.c.ident, *audit.WHO_CLOSED)
+FINISH = FINISH.values(_END).returning(intents.c.ident, *audit.WHO_CLOSED)
 #: What gives a claim up until :due, because of :error.
 GIVEN_UP: dict[str, Any] = {
     "owner": None,
@@ -165,23 +164,10 @@ def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None
         raise taken_over()
 
 
-def finish(connection: sa.Connection, claimant: Claimant, intent: Intent, outcome: str) -> None:
-    """Close a claimed intent.
-
-    :raises espm.errors.NodeBusy: the claim does not stand any more.
-    """
-    end = {"at": now(), "end": outcome}
-    closed = connection.execute(FINISH, claimant.held(intent) | end).mappings().first()
-    if closed is None:
-        raise taken_over()
-    replays.settle(connection, intent, done=outcome == "done")
-    audit.note_closed(connection, intent, outcome, closed)
-
-
-def finish_all(
+def finish(
     connection: sa.Connection, claimant: Claimant, many: Sequence[Intent], outcome: str
 ) -> None:
-    """As :func:`finish` for each of *many*, with a statement for all that were tried as often.
+    """Close claimed intents, with a statement for all that were tried as often.
 
     :raises espm.errors.NodeBusy: the claim of one of them does not stand any more.
     """
@@ -189,7 +175,7 @@ def finish_all(
     for tries in {intent.attempts for intent in many}:
         alike = [intent.ident for intent in many if intent.attempts == tries]
         given = {"all": alike, "by": claimant.instance, "tries": tries}
-        found = connection.execute(FINISH_ALL, given | {"at": now(), "end": outcome}).mappings()
+        found = connection.execute(FINISH, given | {"at": now(), "end": outcome}).mappings()
         closed |= {row[intents.c.ident]: row for row in found}
     if len(closed) != len(many):
         raise taken_over()

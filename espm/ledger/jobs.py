@@ -67,14 +67,14 @@ def open_by_kind() -> sa.Select[Any]:
 
 def _job(connection: sa.Connection, row: sa.RowMapping) -> Job:
     node, state = rows.node(row), _state(row)
-    this = {"of": node.generation}
-    found = () if state.is_over else connection.execute(certificates.OUTSTANDING, this).mappings()
+    of = node.generation
+    found = [] if state.is_over else certificates.outstanding(connection, [of])[of]
     return Job(
         intent=rows.intent(row),
         certname=node.certname,
         state=state,
         node_state=NodeState(node.state),
-        certificates=tuple(map(rows.certificate, found)),
+        certificates=tuple(found),
         due=max(row[intents.c.lease_until], now()) if state is JobState.WAITING else None,
         closed=row[intents.c.closed_at],
     )

@@ -79,8 +79,7 @@ class Reader:
     def certificates(self, node: Node) -> Sequence[Certificate]:
         """See :meth:`espm.ports.Ledger.certificates`."""
         with reading(self._engine) as connection:
-            found = connection.execute(certificates.OUTSTANDING, {"of": node.generation})
-            return [rows.certificate(row) for row in found.mappings()]
+            return certificates.outstanding(connection, [node.generation])[node.generation]
 
     def certificates_of(self, generations: Sequence[int]) -> Mapping[int, Sequence[Certificate]]:
         """See :meth:`espm.ports.Ledger.certificates_of`."""

@@ -132,7 +132,7 @@ class SqlLedger(Writer, SqlReplays):
         with self._writing() as connection:
             adding, active = NodeState.ADDING, NodeState.ACTIVE
             node = nodes.move(connection, intent.generation, adding, active)
-            claims.finish(connection, self._claimant, intent, "done")
+            claims.finish(connection, self._claimant, [intent], "done")
             return node
 
     def fulfil(self, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
@@ -141,7 +141,7 @@ class SqlLedger(Writer, SqlReplays):
             adding, active = NodeState.ADDING, NodeState.ACTIVE
             node = nodes.move(connection, intent.generation, adding, active)
             certificate = certificates.fill(connection, intent.generation, issued)
-            claims.finish(connection, self._claimant, intent, "done")
+            claims.finish(connection, self._claimant, [intent], "done")
             return node, certificate
 
     def decline(self, intent: Intent) -> None:
@@ -159,7 +159,7 @@ class SqlLedger(Writer, SqlReplays):
             nodes.check_older(node, version)
             # What is taken back leaves out the version that may have been in force already.
             outcome = "done" if version == node.version + 1 else "undone"
-            claims.finish(connection, self._claimant, intent, outcome)
+            claims.finish(connection, self._claimant, [intent], outcome)
             values = {"classification": text, "version": version}
             return nodes.move(connection, intent.generation, active, active, **values)
 
@@ -167,7 +167,7 @@ class SqlLedger(Writer, SqlReplays):
         """See :meth:`espm.ports.Ledger.close`."""
         with self._writing() as connection:
             if not claims.is_closed(connection, intent):
-                claims.finish(connection, self._claimant, intent, "done")
+                claims.finish(connection, self._claimant, [intent], "done")
 
     def bury(self, *intents: Intent) -> None:
         """See :meth:`espm.ports.Ledger.bury`."""
@@ -182,7 +182,7 @@ class SqlLedger(Writer, SqlReplays):
     ) -> None:
         moved = nodes.bury(connection, [intent.generation for intent in over], end)
         ended = [intent for intent in over if intent.generation in moved]
-        claims.finish_all(connection, self._claimant, ended, outcome)
+        claims.finish(connection, self._claimant, ended, outcome)
         for intent in over:
             if intent.generation not in moved and not claims.is_closed(connection, intent):
                 raise claims.taken_over()

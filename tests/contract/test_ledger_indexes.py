@@ -66,22 +66,14 @@ QUERIES: dict[str, tuple[Making, str]] = {
     ),
     "platforms": (lambda n: (nodes.PLATFORMS, {"of": [n.generation]}), "pk_nodes|PRIMARY KEY"),
     "certificate": (lambda n: certificate_lists.latest(n.generation), "ix_certificates_generation"),
-    "certificates": (
-        lambda n: certificates.OUTSTANDING.params(of=n.generation),
-        "(uq|ix)_certificates_",
-    ),
     "replay": (lambda _n: replays.find(_KEY, claims.now()), "uq_replays_key"),
     "keep": (lambda _n: replays.keep(_KEY, Kept({}, "")), "uq_replays_key"),
     "sweep": (lambda _n: replays.sweep(claims.now()), "ix_replays_created"),
     "open": (lambda n: nodes.OPEN.params(of=n.generation), "uq_intents_open"),
     "settle": (lambda _n: (replays.MADE, {"of": "i1", "is": True}), "uq_replays_intent"),
     "close": (
-        lambda _n: (claims.FINISH, {"of": "i7", "by": "me", "tries": 0, "at": None, "end": None}),
-        "uq_intents_ident|sqlite_autoindex_intents",
-    ),
-    "close all": (
         lambda _n: (
-            claims.FINISH_ALL,
+            claims.FINISH,
             {"all": ["i7", "i8"], "by": "me", "tries": 0, "at": None, "end": None},
         ),
         "uq_intents_ident|sqlite_autoindex_intents",
@@ -95,8 +87,8 @@ QUERIES: dict[str, tuple[Making, str]] = {
         lambda n: (deletions.MOVE, {"of": [n.generation, 1], "state": "deleting"}),
         "pk_nodes|PRIMARY KEY",
     ),
-    "certificates of many": (
-        lambda n: (certificates.OUTSTANDING_OF, {"of": [n.generation, 1]}),
+    "certificates": (
+        lambda n: (certificates.OUTSTANDING, {"of": [n.generation, 1]}),
         "(uq|ix)_certificates_",
     ),
     "bury": (
