@@ -2,8 +2,10 @@
 
 Some work costs little more for many than for one: starting Ruby takes half a second and signing a
 CSR some milliseconds (reference facts on old Puppet, 1.7); a transaction takes its time for being
-one.  So whoever comes first takes all along that are there, and those who come meanwhile wait for
-the next turn, which the first of them takes.
+one.  So whoever comes when nothing is under way leads, and those who come meanwhile queue up::
+
+    first ──> leads: works for all that are in the queue ──> each of them goes on, at once
+    others ──> queue ──────────^                        └──> the first of the queue leads next
 """
 
 from __future__ import annotations
@@ -12,83 +14,147 @@ import threading
 import time
 from contextvars import Context
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Wish = TypeVar("Wish")
+Asked = TypeVar("Asked")
 Result = TypeVar("Result")
 
 #: How many go together; the helper for old Puppet takes no more.
 MOST = 100
 
 
-@dataclass(slots=True, eq=False)
-class _Call(Generic[Wish, Result]):
-    """Somebody's wish, and what came of it."""
+@dataclass(eq=False)
+class _Call(Generic[Asked, Result]):
+    """What somebody asks for, and what came of it.
 
-    wish: Wish
+    :ivar leads: whether whoever asks is to work for all that are in the queue.
+    :ivar go: held until it is done, or is to lead.
+    """
+
+    asked: Asked
+    leads: bool
+    go: threading.Lock = field(default_factory=threading.Lock)
     results: Sequence[Result] = ()
     error: Exception | None = None
     done: bool = False
 
+    def wake(self) -> None:
+        """Let the one who asks go on."""
+        self.go.release()
 
-class Together(Generic[Wish, Result]):
+
+class Together(Generic[Asked, Result]):
     """Does *work* for all who ask at the same time.
 
     :param work: does it for several: returns for each what came of it, in their order; what it
-        raises is for each of them.  Outside of every request: what it logs is not one caller's.
-    :param window: seconds that the first waits for others.
+        raises is for each of them.  For more than one it runs outside of every request, for what
+        it logs is not one caller's.
+    :param window: seconds that a leader waits for others.
+    :param patience: seconds that somebody waits for another's work to begin with its own; None
+        for as long as it takes.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[Wish]], Sequence[Result]], window: float = 0.0
+        self,
+        work: Callable[[Sequence[Asked]], Sequence[Result]],
+        *,
+        window: float = 0.0,
+        patience: float | None = None,
     ) -> None:
         self._work = work
         self._window = window
-        self._turn = threading.Lock()
-        self._queueing = threading.Lock()
-        self._queue: list[_Call[Wish, Result]] = []
+        self._patience = -1 if patience is None else patience
+        self._lock = threading.Lock()
+        self._queue: list[_Call[Asked, Result]] = []
+        self._led = False
 
-    def ask(self, wish: Wish) -> Result:
-        """Have it done for *wish*; return what came of it."""
-        call = _Call[Wish, Result](wish)
-        with self._queueing:
+    def ask(self, asked: Asked) -> Result:
+        """Have it done for *asked*; return what came of it.
+
+        :raises TimeoutError: patience was at its end, and nothing was begun.
+        :raises Exception: what the work raised.
+        """
+        with self._lock:
+            call: _Call[Asked, Result] = _Call(asked, leads=not self._led)
+            call.go.acquire()
             self._queue.append(call)
-        with self._turn:
-            if not call.done:
-                if self._window:
-                    time.sleep(self._window)
-                self._work_off(call)
-        if call.error is not None:
-            raise call.error
-        (result,) = call.results
-        return result
+            self._led = True
+        if not call.leads:
+            self._wait(call)
+        if not call.done:
+            self._lead(call)
+        return _outcome(call)
 
-    def _work_off(self, own: _Call[Wish, Result]) -> None:
-        batch = self._batch(own)
+    def _wait(self, call: _Call[Asked, Result]) -> None:
+        """Return when *call* is done or is to lead."""
+        if call.go.acquire(timeout=self._patience):
+            return
+        with self._lock:
+            if call in self._queue and not call.leads:
+                self._queue.remove(call)
+                msg = "what others asked for before is still under way"
+                raise TimeoutError(msg)
+        # It has been begun.
+        call.go.acquire()
+
+    def _lead(self, own: _Call[Asked, Result]) -> None:
+        """Work for all that wait; then let them go on, and the next one lead."""
+        if self._window:
+            time.sleep(self._window)
+        with self._lock:
+            others = [call for call in self._queue if call is not own]
+            self._queue = others[MOST - 1 :]
+        batch = [own, *others[: MOST - 1]]
         try:
-            found = Context().run(self._work, [call.wish for call in batch])
+            self._work_off(batch)
+        finally:
+            with self._lock:
+                # Where this thread is ended within the work, the others begin anew.
+                self._queue[:0] = [call for call in batch[1:] if not call.done]
+                self._led = bool(self._queue)
+                if self._led:
+                    self._queue[0].leads = True
+                    self._queue[0].wake()
+            for call in batch[1:]:
+                if call.done:
+                    call.wake()
+
+    def _work_off(self, batch: Sequence[_Call[Asked, Result]]) -> None:
+        try:
+            found = self._run([call.asked for call in batch])
             for call, result in zip(batch, found, strict=True):
                 call.results = [result]
-        except Exception as exc:  # noqa: BLE001 - each of those who asked raises it
+        except Exception as error:  # noqa: BLE001 - each of those who asked raises it
             for call in batch:
-                call.error = exc if call is own else _twin(exc)
+                call.error = error if call is batch[0] else _twin(error)
         for call in batch:
             call.done = True
 
-    def _batch(self, own: _Call[Wish, Result]) -> list[_Call[Wish, Result]]:
-        """Take *own* and what else waits out of the queue."""
-        with self._queueing:
-            others = [call for call in self._queue if call is not own]
-            self._queue = others[MOST - 1 :]
-        return [own, *others[: MOST - 1]]
+    def _run(self, asked: Sequence[Asked]) -> Sequence[Result]:
+        return self._work(asked) if len(asked) == 1 else Context().run(self._work, asked)
+
+
+def _outcome(call: _Call[Asked, Result]) -> Result:
+    # What is raised has a traceback with this frame and the call: they are not to hold it, too.
+    error, call.error = call.error, None
+    if error is None:
+        (result,) = call.results
+        return result
+    try:
+        raise error
+    finally:
+        del error
 
 
 def _twin(error: Exception) -> Exception:
     """Return another of the kind: one for many threads would get the traceback of all of them."""
-    twin = copy(error)
+    try:
+        twin = copy(error)
+    except Exception:  # noqa: BLE001 - it takes other arguments than it keeps
+        return error
     twin.__cause__ = error.__cause__
-    return twin
+    return twin.with_traceback(error.__traceback__)

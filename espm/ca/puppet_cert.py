@@ -95,7 +95,7 @@ class PuppetCert:
         self._tools = CertTools(host, timeout)
         self._looks = Looks(self._tools)
         self._after = After(host, timeout)
-        self._signing = Together(self._sign_all, _WINDOW)
+        self._signing = Together(self._sign_all, window=_WINDOW)
         self._version = ""
         self._asked = float("-inf")
 

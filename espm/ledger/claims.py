@@ -135,7 +135,7 @@ def insert_all(
     begun: list[Intent] = []
     values: list[dict[str, Any]] = []
     for node, request_id in wanted:
-        intent = Intent(uuid4().hex, node.generation, kind, now(), dict(payload or {}))
+        intent = Intent(uuid4().hex, node.generation, kind, now(), payload or {})
         begun.append(intent)
         values.append(
             {

@@ -6,21 +6,30 @@ these are no more than for one.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from espm.ledger import certificates, claims
+from espm.errors import BackendUnavailable, causes
+from espm.ledger import certificates, claims, nodes
 from espm.ledger.claims import now
+from espm.ledger.engine import BUSY_SECONDS, translating
 from espm.ledger.lists import listed
-from espm.ledger.schema import among, intents, nodes, still_open
+from espm.ledger.schema import among, intents, still_open
+from espm.ledger.schema import nodes as table
+from espm.ledger.writer import Writer
 from espm.model import IntentKind, NodeState
+from espm.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from espm.ledger.claims import Claimant
     from espm.model import Certificate, Intent, Node
+
+
+log = logging.getLogger(__name__)
 
 
 class Wish(NamedTuple):
@@ -40,30 +49,69 @@ class Begun(NamedTuple):
     standing: Sequence[Certificate]
 
 
-_OF = listed(nodes.c.generation, "of")
-#: The active nodes :of, kept from others until the transaction ends.
-ACTIVE = sa.select(nodes.c.generation, nodes.c.version).where(
-    _OF, among(nodes.c.state, [NodeState.ACTIVE])
+_OF = listed(table.c.generation, "of")
+#: The active nodes :of that nobody else has locked, kept from others until the transaction ends.
+ACTIVE = sa.select(table.c.generation, table.c.version).where(
+    _OF, among(table.c.state, [NodeState.ACTIVE])
 )
-# In one order, so that two transactions never wait for each other.
-ACTIVE = ACTIVE.order_by(nodes.c.generation).with_for_update()
+# What another transaction works on is passed by: nobody is to wait for somebody else's node.
+ACTIVE = ACTIVE.with_for_update(skip_locked=True)
 #: Which of the nodes :of have an open intent.
 BUSY = sa.select(intents.c.generation).where(listed(intents.c.generation, "of"), still_open)
 #: The update of the nodes :of, which are locked.
-MOVE = nodes.update().where(_OF)
+MOVE = table.update().where(_OF)
 
 
-def begin_all(
+class Deleting(Writer):
+    """How deletions begin, for the ledger that is made of it."""
+
+    def __init__(self, engine: sa.Engine, claimant: Claimant) -> None:
+        super().__init__(engine, claimant)
+        self._deleting = Together(self._begin_deletions, patience=BUSY_SECONDS)
+
+    def begin_deletion(self, node: Node, *, request_id: str) -> Begun:
+        """See :meth:`espm.ports.Ledger.begin_deletion`."""
+        wish = Wish(node, request_id)
+        with translating():
+            begun = self._deleting.ask(wish)
+        if begun is not None:
+            return begun
+        # Something is in its way, or has to make way.
+        with self._claiming() as (connection, claimed):
+            nodes.admit(connection, node, IntentKind.DELETE)
+            (begun,) = _open(connection, self._claimant, [wish])
+            claimed.append(begun.intent)
+            return begun
+
+    def _begin_deletions(self, wishes: Sequence[Wish]) -> Sequence[Begun | None]:
+        """Begin those in whose way nothing is; None for one that is to be begun by itself."""
+        try:
+            with self._claiming() as (connection, claimed):
+                begun = _begin_all(connection, self._claimant, wishes)
+                claimed += [each.intent for each in begun if each is not None]
+                return begun
+        except BackendUnavailable:
+            # It may have been committed.
+            raise
+        except Exception as error:
+            if len(wishes) == 1:
+                raise
+            log.warning("%d deletions at once: %s", len(wishes), causes(error))
+            return [None for _ in wishes]
+
+
+def _begin_all(
     connection: sa.Connection, claimant: Claimant, wishes: Sequence[Wish]
 ) -> list[Begun | None]:
-    """Begin the deletions in whose way nothing is; None for each of the others.
-
-    Of several wishes about one node the first counts.
-    """
+    """Begin the deletions in whose way nothing is; of several of one node, the first."""
     first = {wish.node.generation: wish for wish in reversed(wishes)}
     free = _free(connection, [wish.node for wish in first.values()])
     chosen = [wish for generation, wish in first.items() if generation in free]
-    begun = _begin(connection, claimant, chosen) if chosen else {}
+    if not chosen:
+        return [None for _ in wishes]
+    moved = {"state": NodeState.DELETING, "updated_at": now()}
+    connection.execute(MOVE, {"of": [*free], **moved})
+    begun = {each.intent.generation: each for each in _open(connection, claimant, chosen)}
     return [begun.pop(wish.node.generation, None) for wish in wishes]
 
 
@@ -76,12 +124,8 @@ def _free(connection: sa.Connection, wanted: Sequence[Node]) -> set[int]:
     return same - busy
 
 
-def _begin(
-    connection: sa.Connection, claimant: Claimant, chosen: Sequence[Wish]
-) -> dict[int, Begun]:
-    these = [wish.node.generation for wish in chosen]
-    values = {"state": NodeState.DELETING, "updated_at": now()}
-    connection.execute(MOVE, {"of": these, **values})
-    begun = claims.insert_all(connection, claimant, chosen, IntentKind.DELETE)
-    standing = certificates.outstanding(connection, these)
-    return {each.generation: Begun(each, standing[each.generation]) for each in begun}
+def _open(connection: sa.Connection, claimant: Claimant, wishes: Sequence[Wish]) -> list[Begun]:
+    """Add the intents, for nodes that are being deleted now."""
+    opened = claims.insert_all(connection, claimant, wishes, IntentKind.DELETE)
+    standing = certificates.outstanding(connection, [each.generation for each in opened])
+    return [Begun(each, standing[each.generation]) for each in opened]

@@ -50,6 +50,15 @@ _PRAGMAS = (
     "PRAGMA cache_size = -256",
 )
 
+# libpq's own default would be to wait for ever, also for a server whose host has vanished.
+_PATIENCE = {
+    "connect_timeout": "10",
+    "tcp_user_timeout": f"{BUSY_SECONDS}000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+}
+
 # A server that commits without waiting for its disk would break every promise of the ledger;
 # stricter settings than "on" are left as the administrator chose them.
 _SESSION = (
@@ -129,7 +138,7 @@ def translating() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except (DBAPIError, PoolTimeout) as exc:
+    except (DBAPIError, PoolTimeout, TimeoutError) as exc:
         msg = "espm's ledger is not available; try again later"
         raise BackendUnavailable(msg) from exc
 
@@ -160,8 +169,7 @@ def _set_up_sqlite(dbapi: DBAPIConnection, _record: object) -> None:
 
 
 def _connect_postgresql(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
-    # libpq's own default would be to wait for ever.
-    url = url.update_query_dict({"connect_timeout": "10", "application_name": "espm", **url.query})
+    url = url.update_query_dict({**_PATIENCE, "application_name": "espm", **url.query})
     options = {"isolation_level": "READ COMMITTED", **(options or _POOL)}
     try:
         engine = sa.create_engine(url, pool_pre_ping=True, **options)

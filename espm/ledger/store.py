@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from espm.ledger import certificates, claims, leftovers, nodes, replays, rows
 from espm.ledger.claims import now
-from espm.ledger.deletions import Begun, Wish, begin_all
+from espm.ledger.deletions import Deleting
 from espm.ledger.engine import reading
 from espm.ledger.replay_store import SqlReplays
 from espm.ledger.schema import pulse
-from espm.ledger.writer import Writer
 from espm.model import IntentKind, NodeState
-from espm.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     import sqlalchemy as sa
 
-    from espm.ledger.claims import Claimant
     from espm.model import (
         Certificate,
         CertificateState,
@@ -40,12 +37,8 @@ if TYPE_CHECKING:
     )
 
 
-class SqlLedger(Writer, SqlReplays):
+class SqlLedger(Deleting, SqlReplays):
     """:class:`espm.ports.Ledger` on a database; may be used by many threads at once."""
-
-    def __init__(self, engine: sa.Engine, claimant: Claimant) -> None:
-        super().__init__(engine, claimant)
-        self._deleting = Together(self._begin_deletions)
 
     def __enter__(self) -> Self:
         return self
@@ -95,27 +88,6 @@ class SqlLedger(Writer, SqlReplays):
             intent = claims.insert(connection, self._claimant, node, kind, given, request_id)
             claimed.append(intent)
             return self._noted(connection, intent)
-
-    def begin_deletion(
-        self, node: Node, *, request_id: str
-    ) -> tuple[Intent, Sequence[Certificate]]:
-        """See :meth:`espm.ports.Ledger.begin_deletion`."""
-        begun = self._deleting.ask(Wish(node, request_id))
-        if begun is not None:
-            return begun
-        # Something is in its way, or has to make way.
-        with self._claiming() as (connection, claimed):
-            delete, of = IntentKind.DELETE, node.generation
-            nodes.admit(connection, node, delete)
-            intent = claims.insert(connection, self._claimant, node, delete, {}, request_id)
-            claimed.append(intent)
-            return intent, certificates.outstanding(connection, [of])[of]
-
-    def _begin_deletions(self, wishes: Sequence[Wish]) -> Sequence[Begun | None]:
-        with self._claiming() as (connection, claimed):
-            begun = begin_all(connection, self._claimant, wishes)
-            claimed += [each.intent for each in begun if each is not None]
-            return begun
 
     def condemn(self, intent: Intent) -> Node:
         """See :meth:`espm.ports.Ledger.condemn`; the claim's lease begins anew."""

@@ -102,7 +102,10 @@ class Ledger(Replays, Protocol):
     ) -> tuple[Intent, Sequence[Certificate]]:
         """:meth:`begin` a DELETE; return it, and the :meth:`certificates` to be settled.
 
-        Those that come at the same time share a transaction.
+        Those that come at the same time share a transaction, and none is in another's way.
+
+        :raises espm.errors.NodeBusy: as :meth:`begin`.
+        :raises espm.errors.VersionMismatch: as :meth:`begin`.
         """
 
     def condemn(self, intent: Intent) -> Node:

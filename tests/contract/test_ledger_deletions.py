@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from espm.errors import BackendUnavailable, NodeBusy, VersionMismatch
 from espm.ledger import open_chain, open_ledger
+from espm.ledger.deletions import Begun as DeletionBegun
 from espm.model import IntentKind, KeyMaker, NodeState, OrderedKey
 from tests.contract.lives import KEY, PLAIN, WEB, active, begin, hear, issued, race, reserve
 
@@ -38,13 +40,15 @@ def at_once(ledger: SqlLedger, *steps: Callable[[], Begun]) -> list[object]:
     """Return what each of *steps* returns or raises when all come before the first is begun."""
     results: list[object] = []
     together = ledger._deleting
-    with together._turn:
-        waiting = threading.Thread(target=lambda: results.extend(race(*steps)))
-        waiting.start()
-        deadline = time.monotonic() + 10
-        while len(together._queue) < len(steps):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    together._led = True  # As if one were at work.
+    waiting = threading.Thread(target=lambda: results.extend(race(*steps)))
+    waiting.start()
+    deadline = time.monotonic() + 10
+    while len(together._queue) < len(steps):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    together._queue[0].leads = True
+    together._queue[0].wake()
     waiting.join()
     return results
 
@@ -108,7 +112,7 @@ def test_what_is_in_the_way_of_one_stops_no_other(ledger: SqlLedger) -> None:
     results = at_once(ledger, *deletions(ledger, busy, changed, left, free))
 
     assert [type(result) for result in results[:2]] == [NodeBusy, VersionMismatch]
-    assert [type(result) is not NodeBusy for result in results[2:]] == [True, True]
+    assert [type(result) for result in results[2:]] == [DeletionBegun] * 2
     active_, deleting = NodeState.ACTIVE, NodeState.DELETING
     states = {node.certname: node.state for node in ledger.nodes()}
     assert states == {"a": active_, "b": active_, "c": deleting, "d": deleting}
@@ -141,3 +145,56 @@ def test_where_the_database_breaks_off_none_has_begun(sqlite_url: str) -> None:
         assert len(ledger._owed.all()) == 3
         assert {node.state for node in ledger.nodes()} == {NodeState.ACTIVE}
         assert all(isinstance(result, tuple) for result in race(*deletions(ledger, *nodes)))
+
+
+@pytest.mark.postgresql
+def test_a_node_that_somebody_holds_keeps_no_other_waiting(postgres_url: str) -> None:
+    """Only its own deletion waits, and is begun when it is let go."""
+    other = sa.create_engine(postgres_url)
+    with open_ledger(postgres_url) as ledger, ThreadPoolExecutor(1) as pool:
+        nodes = [active(ledger, f"held{number}.example.com") for number in range(4)]
+        with other.begin() as holding:
+            row = "SELECT 1 FROM nodes WHERE generation = :it FOR UPDATE"
+            holding.execute(sa.text(row), {"it": nodes[0].generation})
+            all_of_them = pool.submit(at_once, ledger, *deletions(ledger, *nodes))
+            deadline = time.monotonic() + 10
+            while sum(node.state is NodeState.DELETING for node in ledger.nodes()) < 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert not all_of_them.done()
+        results = all_of_them.result(timeout=10)
+        assert [type(result) for result in results] == [DeletionBegun] * 4
+    other.dispose()
+
+
+def test_what_fails_for_one_stops_no_other(
+    ledger: SqlLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where they can't be begun together, each is begun by itself."""
+    bad, _ = with_certificate(ledger, "bad.example.com")
+    good = [active(ledger, f"good{number}.example.com") for number in range(3)]
+    with ledger._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE certificates SET serial = 'no number'"))
+
+    with caplog.at_level("WARNING", "espm"):
+        results = at_once(ledger, *deletions(ledger, good[0], bad, *good[1:]))
+
+    assert [type(result) for result in results] == [
+        DeletionBegun,
+        ValueError,
+        DeletionBegun,
+        DeletionBegun,
+    ]
+    assert "4 deletions at once: " in caplog.text
+
+
+def test_a_ledger_that_is_busy_for_long_is_said_to_be(ledger: SqlLedger) -> None:
+    """Who waits behind another's transaction is told to come again; nothing is begun."""
+    node = active(ledger)
+    ledger._deleting._patience = 0.01
+    ledger._deleting._led = True  # As if one were at work.
+
+    with pytest.raises(BackendUnavailable, match="try again later"):
+        ledger.begin_deletion(node, request_id="r")
+
+    assert ledger.node("cloud", WEB) == node
