@@ -24,7 +24,7 @@ exit codes:
   69  a port, the ledger or Puppet is not available
   70  internal error
   75  another espm works on this ledger
-  78  the configuration, the groups file or the ledger's schema is wrong
+  78  the configuration, the groups file, the ledger's schema or the place of a backup is wrong
 """
 
 

@@ -151,11 +151,11 @@ def sign(
     pem = _signed(certname, intent, request, ports)
     issued = x509.parse_certificate(pem)
     if issued.key_sha256 != request.key.sha256:
-        log.error("the CA signed another key for %s, serial %x", certname, issued.serial)
+        log.error("the CA signed another key for %s, serial %X", certname, issued.serial)
         msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
         raise BackendRefused(msg)
     x509.check_issued(pem, certname, platform.limits.extensions)
-    log.info("issued %s serial %x", certname, issued.serial)
+    log.info("issued %s serial %X", certname, issued.serial)
     return issued
 
 

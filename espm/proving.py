@@ -78,7 +78,7 @@ def heal(lost: Iterable[tuple[Certname, Issued]], ports: Ports) -> int:
         return 0
     done = 0
     for certname, issued in lost:
-        log.warning("healing %s serial %x: the CRL lacks it", certname, issued.serial)
+        log.warning("healing %s serial %X: the CRL lacks it", certname, issued.serial)
         try:
             ports.ca.heal(certname, issued)
         except Exception as error:  # noqa: BLE001 - the others are to be healed all the same

@@ -105,7 +105,7 @@ def _places(target: argparse.ArgumentParser) -> None:
 def _server(target: argparse.ArgumentParser) -> None:
     add = target.add_argument_group("espm's server and its first platform").add_argument
     add("--host", type=values.address, default="0.0.0.0", metavar="ADDRESS",  # noqa: S104 - as in 2012
-        help="where espm listens (default: %(default)s, every address)")  # fmt: skip
+        help="where espm listens (default: %(default)s, every IPv4 address)")  # fmt: skip
     add("-p", "--port", type=values.port, default=8443, help="on which port (default: %(default)s)")
     add("--name", help="host name in the certificate (default: this host's)")
     add("--san", action="append", default=[], metavar="NAME_OR_ADDRESS",

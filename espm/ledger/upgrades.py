@@ -98,7 +98,8 @@ def backup(url: str, destination: Path) -> None:
     try:
         _create(destination)
     except OSError as exc:
-        raise ConfigError([f"{destination}: {exc.strerror}; a backup needs a new file"]) from exc
+        msg = f"{destination}: {exc.strerror}; a backup needs a new file that espm's user may make"
+        raise ConfigError([msg]) from exc
     try:
         _copy(database_file(parsed), destination)
     except (sqlite3.Error, OSError) as exc:
