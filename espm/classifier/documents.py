@@ -23,6 +23,7 @@ import re
 from typing import TYPE_CHECKING
 
 from espm.classifier.directory import Directory, translated
+from espm.classifier.forgotten import Forgotten
 from espm.classifier.render import head
 from espm.classifier.stamp import Stamp, State
 
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from espm.classifier.directory import Opened
-
-#: How many forgotten names are remembered; a late writer is late by minutes, not by thousands
-#: of deletions.
-REMEMBERED = 10_000
 
 _HEAD = re.compile(
     rb'\{"espm": \{"generation": (0|[1-9][0-9]{0,17}), "version": (0|[1-9][0-9]{0,17}), '
@@ -55,9 +52,7 @@ class Documents:
 
     def __init__(self, directory: Path) -> None:
         self._directory = Directory(directory)
-        # The generations that were forgotten, the oldest first, by the hash of the name: the names
-        # would take twice the memory.
-        self._forgotten: dict[int, int] = {}
+        self._forgotten = Forgotten()
 
     def publish(
         self, name: str, stamp: Stamp, body: str, *, force: bool = False, new: bool = True
@@ -80,7 +75,7 @@ class Documents:
                 old = opened.read(_file(name))
                 if not force and self._too_late(name, stamp, old):
                     return False
-                self._forgotten.pop(hash(name), None)
+                self._forgotten.drop(name)
                 changed = content != old
                 if changed:
                     aside.become(_file(name))
@@ -117,7 +112,7 @@ class Documents:
                 over = [life for life in lives if not _is_later(opened, *life)]
                 opened.remove(*(_file(name) for name, _ in over))
                 for name, generation in over:
-                    self._remember(name, generation)
+                    self._forgotten.add(name, generation)
             opened.sync()
 
     def stamps(self) -> Mapping[str, Stamp | None]:
@@ -151,13 +146,7 @@ class Documents:
         in_force = _stamp(old)
         if in_force is not None:
             return stamp.precedence < in_force.precedence
-        return stamp.generation <= self._forgotten.get(hash(name), -1)
-
-    def _remember(self, name: str, generation: int) -> None:
-        key = hash(name)
-        self._forgotten[key] = max(generation, self._forgotten.pop(key, -1))
-        if len(self._forgotten) > REMEMBERED:
-            del self._forgotten[next(iter(self._forgotten))]
+        return stamp.generation <= self._forgotten.generation(name)
 
 
 def _is_later(opened: Opened, name: str, generation: int) -> bool:

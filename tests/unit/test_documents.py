@@ -20,6 +20,7 @@ import pytest
 
 from espm.classifier.directory import MARKER, Opened, prepare
 from espm.classifier.documents import Documents
+from espm.classifier.forgotten import Forgotten
 from espm.classifier.stamp import Stamp, State
 from espm.errors import BackendUnavailable
 
@@ -303,17 +304,33 @@ def test_a_late_writer_cannot_resurrect_a_forgotten_document(
     assert documents.publish("web1", Stamp(3, 1, PRESENT), BODY) is True
 
 
-def test_what_is_remembered_of_the_forgotten_is_bounded(
-    documents: Documents, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Millions of deletions don't fill the memory."""
-    monkeypatch.setattr("espm.classifier.documents.REMEMBERED", 3)
-    for number in range(10):
-        documents.forget((f"web{number}", 1))
+def test_what_is_remembered_of_the_forgotten_is_bounded(documents: Documents) -> None:
+    """A late writer is late by minutes, not by thousands of deletions."""
+    documents._forgotten = Forgotten(places=3)
+    for generation in range(1, 100):
+        documents.forget((f"n{generation}", generation))
 
-    late = [documents.publish(f"web{number}", Stamp(1, 1, PRESENT), BODY) for number in range(10)]
-    assert late == [True] * 7 + [False] * 3
-    assert len(documents._forgotten) == 3
+    remembered = [n for n in range(1, 100) if documents._forgotten.generation(f"n{n}") == n]
+    assert 1 <= len(remembered) <= 3
+    assert 99 in remembered
+
+
+def test_a_name_with_the_place_of_another_is_not_taken_for_it(documents: Documents) -> None:
+    """A new node is never too late for another's end."""
+    documents._forgotten = Forgotten(places=1)
+    documents.forget(("old", 7))
+
+    assert documents.publish("new", Stamp(5, 1, PRESENT), BODY)
+    assert not documents.publish("old", Stamp(7, 1, PRESENT), BODY)
+
+
+def test_the_last_life_that_was_forgotten_counts(documents: Documents) -> None:
+    """Also where an earlier one is forgotten once more behind it."""
+    documents.forget(("web1", 7))
+    documents.forget(("web1", 3))
+
+    assert not documents.publish("web1", Stamp(6, 1, PRESENT), BODY)
+    assert documents.publish("web1", Stamp(8, 1, PRESENT), BODY)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"espm": {"generation": 7', b"\xff\x00"])
@@ -513,6 +530,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from espm.classifier.documents import Documents
+from espm.classifier.forgotten import Forgotten
 from espm.classifier.stamp import Stamp, State
 
 documents = Documents(Path(sys.argv[1]))
