@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -51,6 +52,19 @@ def test_postgresql_is_set_up(postgres_url: str, setting: str, expected: str) ->
 
     with open_ledger(postgres_url) as ledger, reading(ledger._engine) as connection:
         assert connection.execute(sa.text(f"SHOW {setting}")).scalar() == expected
+
+
+@pytest.mark.postgresql
+def test_a_postgresql_whose_host_vanishes_is_given_up(postgres_url: str) -> None:
+    """The kernel is told to wait for no more than half a minute, sent or not."""
+    with open_ledger(postgres_url) as ledger, reading(ledger._engine) as connection:
+        driver: Any = connection.connection.dbapi_connection
+        given = {key: int(value) for key, value in driver.info.get_parameters().items()
+                 if value.isdecimal()}  # fmt: skip
+
+    asked = given["keepalives_interval"] * given["keepalives_count"]
+    assert given["keepalives_idle"] + asked == 30
+    assert given["tcp_user_timeout"] == 30_000
 
 
 @pytest.mark.parametrize(
