@@ -28,7 +28,7 @@ WARM_UP = 50
 SIZES: dict[int, tuple[float | None, int, int]] = {0: (5.0, 3, 60), 50_000: (25.0, 2, 12)}
 
 #: Sizes for the picture, and how many nodes each gets.
-CURVE, FEW = (0, 2_000, 10_000, 25_000, 50_000, 100_000), 60
+CURVE, FEW = (0, 2_000, 10_000, 25_000, 50_000, 100_000), 100
 
 
 def figures() -> Iterator[Figure]:
@@ -131,13 +131,18 @@ def end(caller: Caller, certname: str) -> None:
 
 
 def curve() -> dict[str, list[float]]:
-    """Return, by size of the CRL, the milliseconds that a node costs either way."""
-    found: dict[str, list[float]] = {"entries": [], "espm": [], "one by one": []}
+    """Return, by size of the CRL, the milliseconds that a node costs each way."""
+    names = {"waiting": f"espm, {CLIENTS} clients waiting", "asking": f"espm, {CLIENTS} asking"}
+    found: dict[str, list[float]] = {"entries": [], "one by one": []}
+    found |= {name: [] for name in names.values()}
     with site() as here:
         for entries in CURVE:
             crl.grow(here.lab, entries)
-            mine, bare = turn(here, FEW, 4)
+            bare = []
+            for way, name in names.items():
+                mine, theirs = turn(here, FEW, 4, WAYS[way])
+                found[name].append(1000 / mine)
+                bare.append(1000 / theirs)
             found["entries"].append(entries)
-            found["espm"].append(1000 / mine)
-            found["one by one"].append(1000 / bare)
+            found["one by one"].append(sum(bare) / len(bare))
     return found
