@@ -115,13 +115,17 @@ class Together(Generic[Asked, Result]):
             with self._lock:
                 # Where this thread is ended within the work, the others begin anew.
                 self._queue[:0] = [call for call in batch[1:] if not call.done]
-                self._led = bool(self._queue)
-                if self._led:
-                    self._queue[0].leads = True
-                    self._queue[0].wake()
+                self._hand_on()
             for call in batch[1:]:
                 if call.done:
                     call.wake()
+
+    def _hand_on(self) -> None:
+        """Have the first of the queue lead, if there is one; for the holder of the lock."""
+        self._led = bool(self._queue)
+        if self._led:
+            self._queue[0].leads = True
+            self._queue[0].wake()
 
     def _work_off(self, batch: Sequence[_Call[Asked, Result]]) -> None:
         try:

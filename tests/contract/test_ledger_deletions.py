@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,19 +12,18 @@ import sqlalchemy as sa
 
 from espm.errors import BackendUnavailable, NodeBusy, VersionMismatch
 from espm.ledger import open_chain, open_ledger
-from espm.ledger.deletions import Begun as DeletionBegun
+from espm.ledger.deletions import Begun
 from espm.model import IntentKind, KeyMaker, NodeState, OrderedKey
+from tests.api.wire import wait_until
 from tests.contract.lives import KEY, PLAIN, WEB, active, begin, hear, issued, race, reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from espm.ledger import SqlLedger
-    from espm.model import Certificate, Intent, Node
+    from espm.model import Certificate, Node
 
 pytestmark = pytest.mark.slow
-
-Begun = tuple["Intent", "Sequence[Certificate]"]
 
 
 def deletions(ledger: SqlLedger, *nodes: Node) -> list[Callable[[], Begun]]:
@@ -43,14 +41,15 @@ def at_once(ledger: SqlLedger, *steps: Callable[[], Begun]) -> list[object]:
     together._led = True  # As if one were at work.
     waiting = threading.Thread(target=lambda: results.extend(race(*steps)))
     waiting.start()
-    deadline = time.monotonic() + 10
-    while len(together._queue) < len(steps):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    together._queue[0].leads = True
-    together._queue[0].wake()
+    assert wait_until(lambda: len(together._queue) == len(steps), 10)
+    together._hand_on()
     waiting.join()
     return results
+
+
+def states(ledger: SqlLedger, *nodes: Node) -> dict[str, NodeState]:
+    """Return the states of *nodes* now, by name."""
+    return {node.certname: ledger.node("cloud", node.certname).state for node in nodes}
 
 
 def with_certificate(ledger: SqlLedger, name: str) -> tuple[Node, Certificate]:
@@ -112,7 +111,7 @@ def test_what_is_in_the_way_of_one_stops_no_other(ledger: SqlLedger) -> None:
     results = at_once(ledger, *deletions(ledger, busy, changed, left, free))
 
     assert [type(result) for result in results[:2]] == [NodeBusy, VersionMismatch]
-    assert [type(result) for result in results[2:]] == [DeletionBegun] * 2
+    assert [type(result) for result in results[2:]] == [Begun] * 2
     active_, deleting = NodeState.ACTIVE, NodeState.DELETING
     states = {node.certname: node.state for node in ledger.nodes()}
     assert states == {"a": active_, "b": active_, "c": deleting, "d": deleting}
@@ -157,13 +156,12 @@ def test_a_node_that_somebody_holds_keeps_no_other_waiting(postgres_url: str) ->
             row = "SELECT 1 FROM nodes WHERE generation = :it FOR UPDATE"
             holding.execute(sa.text(row), {"it": nodes[0].generation})
             all_of_them = pool.submit(at_once, ledger, *deletions(ledger, *nodes))
-            deadline = time.monotonic() + 10
-            while sum(node.state is NodeState.DELETING for node in ledger.nodes()) < 3:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            others = {node.certname: NodeState.DELETING for node in nodes[1:]}
+            expected = {nodes[0].certname: NodeState.ACTIVE, **others}
+            assert wait_until(lambda: states(ledger, *nodes) == expected, 10)
             assert not all_of_them.done()
         results = all_of_them.result(timeout=10)
-        assert [type(result) for result in results] == [DeletionBegun] * 4
+        assert [type(result) for result in results] == [Begun] * 4
     other.dispose()
 
 
@@ -180,10 +178,10 @@ def test_what_fails_for_one_stops_no_other(
         results = at_once(ledger, *deletions(ledger, good[0], bad, *good[1:]))
 
     assert [type(result) for result in results] == [
-        DeletionBegun,
+        Begun,
         ValueError,
-        DeletionBegun,
-        DeletionBegun,
+        Begun,
+        Begun,
     ]
     assert "4 deletions at once: " in caplog.text
 

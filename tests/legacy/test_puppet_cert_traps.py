@@ -27,6 +27,7 @@ from espm.errors import (
 )
 from espm.model import Certname, Issued
 from espm.ports import Generating
+from tests.api.wire import wait_until
 from tests.legacy.old_ca import OldCa, old_ca
 from tests.legacy.puppet_lab import revoked, serial, submit
 
@@ -259,20 +260,13 @@ def test_trap_8_the_master_is_told_of_a_new_crl(pe25: OldCa) -> None:
         order(ca, name)
     ca.revoke(names[:3])
     assert not told.exists()
-    _wait(lambda: told.exists() and told.read_text() == "told\n")
+    assert wait_until(lambda: told.exists() and told.read_text() == "told\n", 20)
     ca.clean(names[0])  # In the CRL since then, so there is nothing to tell.
     ca.revoke(names[3:])
-    _wait(lambda: told.read_text() == "told\ntold\n")
+    assert wait_until(lambda: told.read_text() == "told\ntold\n", 20)
 
     time.sleep(0.5)
     assert told.read_text() == "told\ntold\n"
-
-
-def _wait(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_an_exit_code_of_0_is_not_believed(pe25: OldCa) -> None:

@@ -530,7 +530,6 @@ WRITER = """
 import sys
 from pathlib import Path
 from espm.classifier.documents import Documents
-from espm.classifier.forgotten import Forgotten
 from espm.classifier.stamp import Stamp, State
 
 documents = Documents(Path(sys.argv[1]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -28,11 +27,11 @@ from espm.failfast import FailFast
 from espm.model import Certname, PuppetAccess
 from espm.model.output import Output
 from espm.ports import ForOldAgents, Generating
+from tests.api.wire import wait_until
 from tests.fakes import FakeCa
 from tests.tools_tree import host_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 WEB = Certname("web1.example.com")
@@ -288,15 +287,8 @@ def test_a_master_that_was_not_told_is_in_the_log(caplog: pytest.LogCaptureFixtu
     after = After(host, 60)
     with caplog.at_level(logging.WARNING):
         after.want()
-        _wait(lambda: "httpd is ill" in caplog.text)
+        assert wait_until(lambda: "httpd is ill" in caplog.text, 10)
         host.answers["after"] = BackendUnavailable("the host is away")
-        _wait(lambda: not after._running)
+        assert wait_until(lambda: not after._running, 10)
         after.want()
-        _wait(lambda: "the host is away" in caplog.text)
-
-
-def _wait(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        assert wait_until(lambda: "the host is away" in caplog.text, 10)

@@ -14,16 +14,10 @@ import pytest
 from espm.errors import BackendSilent
 from espm.log import request_id
 from espm.together import MOST, Together
+from tests.api.wire import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class Held:
@@ -49,7 +43,7 @@ class Held:
         threads += [threading.Thread(target=ask, args=[f"n{each}"]) for each in range(number)]
         for thread in threads[1:]:
             thread.start()
-        _until(lambda: len(self.together._queue) == number)
+        assert wait_until(lambda: len(self.together._queue) == number, 10)
         self.go.set()
         for thread in threads:
             thread.join(10)
@@ -149,7 +143,7 @@ def test_who_is_done_does_not_wait_for_the_next() -> None:
     def work(names: Sequence[str]) -> Sequence[str]:
         if "n1" in names:
             late.start()
-            _until(lambda: len(held.together._queue) == 1)
+            assert wait_until(lambda: len(held.together._queue) == 1, 10)
         if "late" in names:
             go_on.wait(10)
         return held.work(names)

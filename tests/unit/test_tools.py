@@ -10,7 +10,6 @@ import time
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509 as cx509
@@ -21,10 +20,8 @@ from cryptography.x509.oid import NameOID
 from espm import x509
 from espm.host import RELEASE
 from espm.model import Certname
+from tests.api.wire import wait_until
 from tests.tools_tree import HELPER, Tools, make_tools, others_can_write, seen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NAME = "web1.example.com"
 OTHER = "web2.example.com"
@@ -518,20 +515,13 @@ def test_what_a_killed_helper_leaves_goes_after_the_limit(tools: Tools) -> None:
     note = tools.root / "home"
     tools.script("puppet", f"#!/bin/sh\necho $HOME > {note}\nexec sleep 30\n")
     with subprocess.Popen([tools.shell, str(tools.program), "list"]) as helper:
-        _eventually(lambda: note.exists() and note.read_text().endswith("\n"))
+        assert wait_until(lambda: note.exists() and note.read_text().endswith("\n"), 15)
         helper.kill()
     scratch = Path(note.read_text().strip()).parent
     there = scratch.exists()
-    _eventually(lambda: not scratch.exists())
+    assert wait_until(lambda: not scratch.exists(), 15)
 
     assert there
-
-
-def _eventually(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_nothing_is_left_in_tmp(tools: Tools) -> None:
