@@ -26,7 +26,7 @@ from espm.errors import (
     CsrPending,
     CsrUnknown,
 )
-from espm.model import KeyMaker, OrderedKey
+from espm.model import KeyMaker, OrderedKey, SignedCertificate
 from espm.ports import ForOldAgents, Generating
 
 if TYPE_CHECKING:
@@ -147,24 +147,47 @@ def sign(
     """Have what was handed in signed, and refuse what is not what was asked for.
 
     A CSR that waits at the CA is in nobody's safe: what was checked may not be what was signed.
+
+    :raises espm.errors.CsrPending: another has taken its place, and was not signed.
+    :raises espm.errors.BackendRefused: another was signed.
     """
-    pem = _signed(certname, intent, request, ports)
+    pem, by_us = _signed(certname, intent, request, ports)
     issued = x509.parse_certificate(pem)
     if issued.key_sha256 != request.key.sha256:
-        log.error("the CA signed another key for %s, serial %X", certname, issued.serial)
-        msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
-        raise BackendRefused(msg)
+        raise _another(certname, intent, issued, ports, by_us=by_us)
     x509.check_issued(pem, certname, platform.limits.extensions)
     log.info("issued %s serial %X", certname, issued.serial)
     return issued
 
 
-def _signed(certname: Certname, intent: Intent, request: Request, ports: Ports) -> bytes:
+def _signed(
+    certname: Certname, intent: Intent, request: Request, ports: Ports
+) -> SignedCertificate:
     """Return the certificate that the CA makes for *request*."""
     generate = _generating(request, ports)
-    if generate is None:
+    if generate is not None:
+        pem = _offer(lambda: generate(certname), certname, intent, request, ports)
+        return SignedCertificate(pem, by_us=False)
+    try:
         return ports.ca.sign(certname)
-    return _offer(lambda: generate(certname), certname, intent, request, ports)
+    except CsrPending as error:
+        raise _in_the_way(certname) from error
+
+
+def _another(
+    certname: Certname, intent: Intent, issued: Issued, ports: Ports, *, by_us: bool
+) -> BackendRefused:
+    """Return the error that a certificate of another key means, having seen to its end.
+
+    What our call had signed is ours to revoke, though the key is not.  What others signed is not,
+    and where that can't be told it is left to the administrator; the taking back logs it.
+    """
+    if by_us:
+        log.error("another CSR was signed for %s, serial %X; revoking", certname, issued.serial)
+        ports.ledger.disown(intent, issued)
+        msg = "a CSR of somebody else was signed instead; its certificate is revoked, try again"
+        return BackendRefused(msg)
+    return BackendRefused("the CA signed a CSR that is not the one handed in; see the log of espm")
 
 
 def _generating(request: Request, ports: Ports) -> Callable[[Certname], bytes] | None:

@@ -78,9 +78,9 @@ def keep(
     """
     certificate, _ = _found(certname, certificate, ports)
     if certificate.issued is None:
-        ports.ledger.mark(certificate, CertificateState.VOID)
+        _void(certname, certificate, ports)
         return True
-    if certificate.key_maker is KeyMaker.ESPM:
+    if certificate.key_maker is KeyMaker.ESPM or certificate.state is CertificateState.REVOKING:
         return False
     try:
         x509.check_issued(certificate.issued.pem.encode(), certname, allowed)
@@ -107,7 +107,7 @@ def _look(certname: Certname, certificate: Certificate, ports: Ports) -> list[Ca
     certificate, held = _found(certname, certificate, ports)
     known = certificate.issued
     if known is None:
-        ports.ledger.mark(certificate, CertificateState.VOID)
+        _void(certname, certificate, ports)
         return []
     renewed = held is not None and held.serial != known.serial
     if renewed and ports.ledger.has_successor(certname, certificate):
@@ -190,17 +190,27 @@ def _found(
 
 
 def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued | None:
-    """Return what the CA holds for the name, if it is for the key of *certificate*.
-
-    One whose key can't even be read is a stranger's.
-    """
+    """Return what the CA holds for the name, if it is for the key of *certificate*."""
     pem, known = ports.ca.certificate(certname), certificate.issued
     if known is not None and pem == known.pem.encode():
         return known
-    held = None
-    with suppress(BackendRefused):
-        held = None if pem is None else x509.parse_certificate(pem)
+    held = _read(pem)
     return held if held is not None and held.key_sha256 == certificate.key_sha256 else None
+
+
+def _void(certname: Certname, certificate: Certificate, ports: Ports) -> None:
+    """Note that a certificate was never signed; say so where something else was."""
+    ports.ledger.mark(certificate, CertificateState.VOID)
+    theirs = _read(ports.ca.certificate(certname))
+    if theirs is not None:
+        log.error("the CA signed another key for %s, serial %X", certname, theirs.serial)
+
+
+def _read(pem: bytes | None) -> Issued | None:
+    """Return what a certificate of the CA's says; one that can't be read is a stranger's."""
+    with suppress(BackendRefused):
+        return None if pem is None else x509.parse_certificate(pem)
+    return None
 
 
 def _withdraw(certname: Certname, certificate: Certificate, ports: Ports) -> None:

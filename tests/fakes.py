@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from espm.errors import BackendSilent, CertnameTaken, CsrPending, CsrUnknown, EspmError
+from espm.model import SignedCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,6 +61,8 @@ class FakeCa:
     :ivar heals: whether many names are cleaned at once, and lost revocations can be healed.
     :ivar fail_before: by name of a method, the error it raises instead of doing anything.
     :ivar fail_after: likewise, the error it raises once it has done everything.
+    :ivar overtaking: by certname, the CSR that takes the place of the one that waits, before that
+        is signed: it was on its way already when the other was handed in.
     :ivar away: whether nothing is answered, and nothing done.
     :ivar late: names of methods that are not answered in time, and done by :meth:`catch_up`.
     :ivar signed: every certificate it ever signed.
@@ -74,6 +77,7 @@ class FakeCa:
         self.heals = False
         self.fail_before: dict[str, Exception] = {}
         self.fail_after: dict[str, Exception] = {}
+        self.overtaking: dict[str, bytes] = {}
         self.away = False
         self.late: set[str] = set()
         self.signed: list[bytes] = []
@@ -120,13 +124,15 @@ class FakeCa:
             self._sign(certname)
 
     @_faulty
-    def sign(self, certname: Certname) -> bytes:
-        """Sign the CSR of *certname*."""
-        if certname in self.requests:
+    def sign(self, certname: Certname) -> SignedCertificate:
+        """Sign the CSR of *certname*, or the one that overtakes it."""
+        by_us = certname in self.requests
+        if by_us:
+            self.requests[certname] = self.overtaking.pop(certname, self.requests[certname])
             self._sign(certname)
         if certname not in self.issued:
             raise CsrUnknown(certname)
-        return self.issued[certname]
+        return SignedCertificate(self.issued[certname], by_us)
 
     @_faulty
     def withdraw(self, certname: Certname) -> None:

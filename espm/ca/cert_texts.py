@@ -37,6 +37,7 @@ _LISTED = re.compile(
     re.MULTILINE,
 )
 
+_SIGNED = re.compile(r"^[Nn]otice: Signed certificate request for (\S+)$", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^\S+ (?:\(SHA256\) )?((?:[0-9A-F]{2}:){31}[0-9A-F]{2})$", re.MULTILINE)
 _SUBJECT = re.compile(r"^ +Subject: ?(.+)$", re.MULTILINE)
 
@@ -124,6 +125,11 @@ def listed(output: Output) -> list[Listed]:
         Listed(quoted or bare, state)
         for state, quoted, bare, *_ in _LISTED.findall(said(output))
     ]  # fmt: skip
+
+
+def signed(output: Output) -> frozenset[str]:
+    """Return the names whose CSRs ``puppet cert sign`` says that it has signed."""
+    return frozenset(_SIGNED.findall(said(output)))
 
 
 def fingerprint(output: Output) -> str:

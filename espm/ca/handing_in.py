@@ -55,6 +55,20 @@ class HandingIn:
         self._refuse_foreign(certname, csr, waiting)
         return True
 
+    def refuse_another(self, certname: Certname) -> None:
+        """Return unless another CSR has taken the place of the one that was put there.
+
+        One that Puppet Server had begun to take before ours was there it writes over ours (it looks
+        whether one waits, and writes later, ``validate-duplicate-cert-policy!``).
+
+        :raises espm.errors.CsrPending: it has.
+        """
+        csr, waiting = self._put.get(certname), self._waiting.directory
+        if csr is not None and waiting is not None and waiting.has_another(certname, csr):
+            self._put.pop(certname, None)
+            msg = f"another CSR for {certname} came to the CA at the same moment"
+            raise CsrPending(msg)
+
     def done(self, certname: Certname) -> None:
         """Take note that the CSR of *certname* was signed."""
         self._put.pop(certname, None)

@@ -22,6 +22,7 @@ from espm.ca.handing_in import HandingIn
 from espm.ca.signed import Signed
 from espm.ca.waiting import Waiting
 from espm.errors import BackendRefused, BackendUnavailable, CsrUnknown
+from espm.model import SignedCertificate
 from espm.puppet_http import Reply, UnexpectedAnswer
 
 if TYPE_CHECKING:
@@ -128,13 +129,14 @@ class HttpApi(AgentHttp):
         """Return whether CSRs are put into the CA's directory."""
         return self._waiting.get() is not None
 
-    def sign(self, certname: Certname) -> bytes:
+    def sign(self, certname: Certname) -> SignedCertificate:
         """Have the CSR that waits signed and return the certificate."""
+        self._handing_in.refuse_another(certname)
         reply = self._wish("signed", certname)
         pem = self.certificate(certname)
         if pem is not None:
             self._handing_in.done(certname)
-            return pem
+            return SignedCertificate(pem, by_us=reply.status == 204)
         if reply.status == 204:
             msg = f"the CA signed the CSR for {certname} and does not show the certificate"
             raise BackendUnavailable(msg)

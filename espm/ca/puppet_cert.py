@@ -19,7 +19,7 @@ from cryptography.x509 import load_pem_x509_csr
 
 from espm import x509
 from espm.ca.after import After
-from espm.ca.cert_texts import blame, failed
+from espm.ca.cert_texts import blame, failed, signed
 from espm.ca.cert_tools import CertTools
 from espm.ca.looks import Looks
 from espm.errors import (
@@ -30,6 +30,7 @@ from espm.errors import (
 )
 from espm.host import HOST_SPEC
 from espm.host import connect as connect_host
+from espm.model import SignedCertificate
 from espm.together import Together
 
 if TYPE_CHECKING:
@@ -130,12 +131,12 @@ class PuppetCert:
         pem = load_pem_x509_csr(csr).public_bytes(Encoding.PEM)
         self._tools.checked("submit", certname, stdin=pem)
 
-    def sign(self, certname: Certname) -> bytes:
+    def sign(self, certname: Certname) -> SignedCertificate:
         """Have the CSR that waits signed, along with others, and return the certificate."""
-        if self.request(certname) is not None:
-            self._signing.ask(certname)
+        by_us = self.request(certname) is not None and self._signing.ask(certname)
         # Looked for whatever was said; a batch stops at the first CSR that is refused.
-        return self.certificate(certname) or self._sign_alone(certname)
+        pem = self.certificate(certname)
+        return self._sign_alone(certname) if pem is None else SignedCertificate(pem, by_us)
 
     def withdraw(self, certname: Certname) -> None:
         """Remove the CSR of *certname* that waits."""
@@ -192,11 +193,12 @@ class PuppetCert:
             raise blame(output, "revoke", certname)
         self._after.want()
 
-    def _sign_all(self, certnames: Sequence[Certname]) -> Sequence[None]:
-        self._tools.call("sign", *dict.fromkeys(certnames))
-        return [None] * len(certnames)
+    def _sign_all(self, certnames: Sequence[Certname]) -> Sequence[bool]:
+        """Return for each whether it was signed by this, as Puppet says."""
+        done = signed(self._tools.call("sign", *dict.fromkeys(certnames)))
+        return [certname in done for certname in certnames]
 
-    def _sign_alone(self, certname: Certname) -> bytes:
+    def _sign_alone(self, certname: Certname) -> SignedCertificate:
         """Sign again what was not signed with others, and say why if it still is not."""
         if self.request(certname) is None:
             msg = f"no CSR for {certname} waits at the CA"
@@ -205,7 +207,7 @@ class PuppetCert:
         pem = self.certificate(certname)
         if pem is None:
             raise blame(output, "sign", certname)
-        return pem
+        return SignedCertificate(pem, certname in signed(output))
 
 
 class NativeCert(PuppetCert):

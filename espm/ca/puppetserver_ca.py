@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from espm import command, x509
 from espm.ca.agent_http import CAN, CHECKS, AgentHttp, http_and_crl
 from espm.errors import BackendError, BackendRefused, BackendUnavailable, CsrUnknown
+from espm.model import SignedCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,12 +66,12 @@ class PuppetserverCa(AgentHttp):
     def check_rights(self, certname: Certname) -> None:
         """Return: only the command itself finds out what it may do."""
 
-    def sign(self, certname: Certname) -> bytes:
+    def sign(self, certname: Certname) -> SignedCertificate:
         """Have the CSR that waits signed and return the certificate."""
         failure = self._run("sign", certname)
         pem = self.certificate(certname)
         if pem is not None:
-            return pem
+            return SignedCertificate(pem, by_us=failure is None)
         if self.request(certname) is None:
             msg = f"no CSR for {certname} waits at the CA"
             raise CsrUnknown(msg)

@@ -48,6 +48,14 @@ class Waiting:
                 return False
         return True
 
+    def has_another(self, certname: Certname, csr: bytes) -> bool:
+        """Return whether a CSR of *certname* is there, and is not *csr*."""
+        try:
+            return self._file(certname).read_bytes() != csr
+        except OSError:
+            # Signed already, or it can't be told; what is signed is looked at anyhow.
+            return False
+
     def take_back(self, certname: Certname, csr: bytes) -> bool:
         """Remove the CSR of *certname*, if it is *csr*; return whether it was.
 

@@ -14,14 +14,14 @@ from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
 from espm.ledger.lists import listed
 from espm.ledger.schema import among, certificates, standing
-from espm.model import Certificate, CertificateState, IntentKind, NodeState
+from espm.model import Certificate, CertificateState, IntentKind, KeyMaker, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.sql.dml import ReturningUpdate
 
-    from espm.model import Issued, KeyMaker, Node
+    from espm.model import Issued, Node
 
 _ORDERED, _VALID = CertificateState.ORDERED, CertificateState.VALID
 _REVOKING, _REVOKED = CertificateState.REVOKING, CertificateState.REVOKED
@@ -127,19 +127,26 @@ def adopt(connection: sa.Connection, certificate: Certificate, issued: Issued) -
     :raises espm.errors.BackendRefused: it is for another key.
     """
     _check_key(certificate, issued)
+    return _revoking(connection, certificate.generation, issued, certificate.key_maker)
+
+
+def disown(connection: sa.Connection, generation: int, issued: Issued) -> Certificate:
+    """Add a certificate of a key that nobody ordered, to be revoked; one row for each serial."""
+    return _revoking(connection, generation, issued, KeyMaker.NODE)
+
+
+def _revoking(
+    connection: sa.Connection, generation: int, issued: Issued, maker: KeyMaker
+) -> Certificate:
     values = {"state": _REVOKING, **rows.issued_values(issued)}
     this = sa.and_(
-        certificates.c.generation == certificate.generation,
-        certificates.c.serial == values["serial"],
+        certificates.c.generation == generation, certificates.c.serial == values["serial"]
     )
     known = connection.execute(sa.select(certificates).where(this)).mappings().first()
     if known is not None:
         return mark(connection, rows.certificate(known), _REVOKING)
     added = certificates.insert().values(
-        generation=certificate.generation,
-        key_sha256=certificate.key_sha256,
-        key_maker=certificate.key_maker,
-        **values,
+        generation=generation, key_sha256=issued.key_sha256, key_maker=maker, **values
     )
     return rows.certificate(connection.execute(added.returning(certificates)).mappings().one())
 

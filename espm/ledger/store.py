@@ -211,6 +211,11 @@ class SqlLedger(Deleting, SqlReplays):
         with self._writing() as connection:
             return certificates.adopt(connection, certificate, issued)
 
+    def disown(self, intent: Intent, issued: Issued) -> Certificate:
+        """See :meth:`espm.ports.Ledger.disown`."""
+        with self._writing() as connection:
+            return certificates.disown(connection, intent.generation, issued)
+
     def record(self, certificate: Certificate, issued: Issued) -> Certificate:
         """See :meth:`espm.ports.Ledger.record`."""
         with self._writing() as connection:

@@ -41,6 +41,7 @@ from espm.model.life import (
     Node,
     NodeState,
     OrderedKey,
+    SignedCertificate,
 )
 from espm.model.platform import Limits, Platform, PuppetAccess
 from espm.model.replay import Fate, Kept, Replay, ReplayKey
@@ -77,4 +78,5 @@ __all__ = [
     "PuppetClass",
     "Replay",
     "ReplayKey",
+    "SignedCertificate",
 ]

@@ -13,6 +13,8 @@ A certificate::
     (no row) ──────────────> ordered ───────────> valid ──────────────> revoking ───────> revoked
                                 │
                                 └── never signed ──────────────────────────────────────> void
+                signed by our call, for a key that nobody ordered
+    (no row) ─────────────────────────────────────────────────> revoking
 """
 
 from __future__ import annotations
@@ -73,7 +75,10 @@ class CertificateState(StrEnum):
 
 
 class KeyMaker(StrEnum):
-    """Who made the private key, and so whether a lost answer can be made good."""
+    """Who made the private key, and so whether a lost answer can be made good.
+
+    What is not of espm's making is a node's, or that of a stranger who poses as one.
+    """
 
     ESPM = "espm"
     NODE = "node"
@@ -87,6 +92,18 @@ class OrderedKey(NamedTuple):
 
     sha256: str
     maker: KeyMaker
+
+
+class SignedCertificate(NamedTuple):
+    """A certificate that the CA has signed.
+
+    :ivar pem: what it signed.
+    :ivar by_us: whether it is known to have done so because of our very call; then its end is
+        ours to see to, whatever key it is for.
+    """
+
+    pem: bytes
+    by_us: bool
 
 
 @dataclass(frozen=True, slots=True)

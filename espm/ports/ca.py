@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from espm.model import Certname, Issued
+    from espm.model import Certname, Issued, SignedCertificate
 
 
 class CertificateAuthority(Protocol):
@@ -42,11 +42,14 @@ class CertificateAuthority(Protocol):
         :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
         """
 
-    def sign(self, certname: Certname) -> bytes:
+    def sign(self, certname: Certname) -> SignedCertificate:
         """Have the CSR that waits signed and return the certificate.
 
-        Fine when the CA has signed it meanwhile (autosign).
+        Fine when the CA has signed it meanwhile (autosign).  A CA may let another CSR, which came
+        at the same moment, take the place of the one that was handed in, and sign that: the key
+        tells.
 
+        :raises espm.errors.CsrPending: that was seen in time, and nothing was signed.
         :raises espm.errors.CsrUnknown: no CSR waits and no certificate exists.
         """
 

@@ -186,6 +186,13 @@ class Ledger(Replays, Protocol):
         Idempotent: there is one row for each serial.
         """
 
+    def disown(self, intent: Intent, issued: Issued) -> Certificate:
+        """Note a certificate that our call for the node of *intent* got for a key not ordered.
+
+        It is noted as being revoked, so its end is seen to like that of any other.  Idempotent:
+        there is one row for each serial.  Nobody needs to hold the claim: what was signed, was.
+        """
+
     def mark(self, certificate: Certificate, state: CertificateState) -> Certificate:
         """Move a certificate on to *state*.  Idempotent; never backwards."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -20,7 +21,7 @@ from espm.errors import BackendRefused
 from espm.model import Issued
 from espm.x509 import oids
 from espm.x509.keys import key_sha256, spki
-from espm.x509.unreadable import readable
+from espm.x509.unreadable import UNREADABLE, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +34,19 @@ _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\r
 def parse_certificate(pem: bytes) -> Issued:
     """Return what the one certificate in *pem* says.
 
+    A key of a kind that nobody knows is told by the certificate as a whole: it is nobody's whose
+    key we ever see.
+
     :raises espm.errors.BackendRefused: there is none, for *pem* always comes from the CA.
     """
     certificate = _load(pem)
-    with readable(BackendRefused, "the CA gave a certificate with a key of an unknown kind"):
+    key = fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    with suppress(*UNREADABLE):
         key = key_sha256(certificate.public_key())
     return Issued(
         pem=certificate.public_bytes(Encoding.PEM).decode("ascii"),
         serial=certificate.serial_number,
-        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        fingerprint=fingerprint,
         key_sha256=key,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

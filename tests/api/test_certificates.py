@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from cryptography import x509
@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from espm.errors import BackendUnavailable
+from espm.errors import BackendUnavailable, CsrPending
 from tests.api.test_nodes import NAME, PATH, slug
 
 if TYPE_CHECKING:
+    from espm.model import SignedCertificate
     from tests.api.platform import Client, Espm
 
 CERTIFICATE = PATH + "/certificate"
@@ -196,18 +197,56 @@ def test_what_cannot_be_taken_back_is_remembered(espm: Espm, node: Client) -> No
 
 
 def test_another_key_than_ours_is_an_error(espm: Espm, node: Client) -> None:
-    """If the CA signs something else than we handed in, nobody gets it."""
-    stranger = make_csr()
-    real = espm.ca.submit
+    """What our call had signed for somebody else is given to nobody, and revoked with proof."""
+    espm.ca.overtaking[NAME] = make_csr()
 
-    def swapped(certname: Any, csr: bytes) -> None:
-        real(certname, csr)
-        espm.ca.requests[certname] = stranger
+    answer = node.call("POST", CERTIFICATE, json={})
 
-    espm.ca.submit = swapped  # type: ignore[method-assign]
+    assert slug(answer) == "backend-refused"
+    assert "try again" in answer.json()["detail"]
+    assert node.get(CERTIFICATE).json()["state"] == "revoked"
+    assert [x509.load_pem_x509_certificate(pem).serial_number for pem in espm.ca.signed[1:]] == [
+        *espm.ca.revoked
+    ]
+    assert node.call("POST", CERTIFICATE, json={}).status_code == 201
+
+
+def test_another_key_that_somebody_else_had_signed_is_left_alone(
+    espm: Espm, node: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only what our own call has signed is ours; this an administrator may have wanted."""
+    sign, theirs = espm.ca.sign, make_csr()
+
+    def late(certname: Any) -> SignedCertificate:
+        espm.ca.sign_instead(certname, theirs)
+        return sign(certname)
+
+    espm.ca.sign = late  # type: ignore[method-assign]
 
     assert slug(node.call("POST", CERTIFICATE, json={})) == "backend-refused"
     assert node.get(CERTIFICATE).status_code == 404
+    assert espm.ca.revoked == set()
+    assert NAME in espm.ca.issued
+    assert caplog.text.count(f"the CA signed another key for {NAME}, serial 2") == 1
+
+
+def test_a_csr_that_overtakes_ours_and_is_seen_in_time_is_not_signed(
+    espm: Espm, node: Client
+) -> None:
+    """It waits at the CA, as if it had come first, and the platform is told what it can do."""
+    theirs = make_csr()
+
+    def seen(certname: Any) -> NoReturn:
+        espm.ca.requests[certname] = theirs
+        raise CsrPending(certname)
+
+    espm.ca.sign = seen  # type: ignore[method-assign]
+    answer = node.call("POST", CERTIFICATE, json={})
+
+    assert slug(answer) == "csr-pending"
+    assert "replace_pending" in answer.json()["detail"]
+    assert espm.ca.requests == {NAME: theirs}
+    assert espm.ca.issued == {}
 
 
 def test_what_is_signed_while_we_look_is_found(espm: Espm, node: Client) -> None:
@@ -222,7 +261,7 @@ def test_what_is_signed_while_we_look_is_found(espm: Espm, node: Client) -> None
 
     real_sign = espm.ca.sign
 
-    def refused(certname: Any) -> bytes:
+    def refused(certname: Any) -> SignedCertificate:
         espm.ca.request = late  # type: ignore[method-assign]
         return real_sign(certname)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from espm.model import SignedCertificate
     from tests.api.platform import Client, Espm
 
 DOWN = BackendUnavailable("the CA does not answer")
@@ -60,7 +61,7 @@ def slow(espm: Espm, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any
     reached, free = threading.Event(), threading.Event()
     sign = espm.ca.sign
 
-    def wait(certname: Any) -> bytes:
+    def wait(certname: Any) -> SignedCertificate:
         reached.set()
         assert free.wait(20)
         return sign(certname)

@@ -91,14 +91,14 @@ def name(request: pytest.FixtureRequest, ca: CertificateAuthority) -> Iterator[C
 def order(ca: CertificateAuthority, certname: Certname, key_type: str = "ec") -> bytes:
     """Have a new key's CSR signed and return the certificate."""
     ca.submit(certname, x509.new_csr(certname, x509.new_key(key_type)))
-    return ca.sign(certname)
+    return ca.sign(certname).pem
 
 
 def test_a_csr_becomes_a_certificate_of_its_key(ca: CertificateAuthority, name: Certname) -> None:
     """What is signed is the key that was handed in, under the name that was asked for."""
     key = x509.new_key()
     ca.submit(name, x509.new_csr(name, key))
-    pem = ca.sign(name)
+    pem = ca.sign(name).pem
 
     assert x509.key_sha256(key.public_key()) == x509.parse_certificate(pem).key_sha256
     assert name == x509.common_name(pem)
@@ -121,11 +121,48 @@ def test_the_bundle_vouches_for_what_is_signed(ca: CertificateAuthority, name: C
 
 
 def test_signing_twice_gives_the_same_certificate(ca: CertificateAuthority, name: Certname) -> None:
-    """Whoever lost an answer may ask again."""
-    first = order(ca, name)
-    second = ca.sign(name)
+    """Whoever lost an answer may ask again; the second call has not signed anything."""
+    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    first, second = ca.sign(name), ca.sign(name)
 
-    assert x509.fingerprint(first) == x509.fingerprint(second)
+    assert x509.fingerprint(first.pem) == x509.fingerprint(second.pem)
+    assert (first.by_us, second.by_us) == (True, False)
+
+
+def overtake(
+    request: pytest.FixtureRequest, ca: CertificateAuthority, certname: Certname
+) -> str | None:
+    """Have another CSR written over the one that waits; return the SHA-256 of its key.
+
+    A server does that which had begun to take it before the other was there.
+    """
+    csr = x509.new_csr(certname, x509.new_key())
+    if isinstance(ca, FakeCa):
+        ca.overtaking[certname] = csr
+    elif isinstance(ca, PuppetCert):
+        signed = certificate_file(ca, certname).parent
+        signed.with_name("requests").joinpath(f"{certname}.pem").write_bytes(csr)
+    else:
+        lab: Lab = request.getfixturevalue("lab")
+        (lab.cadir / "requests" / f"{certname}.pem").write_bytes(csr)
+    return x509.csr_key_sha256(csr)
+
+
+def test_a_csr_that_overtook_ours_is_told_in_time_or_by_its_certificate(
+    request: pytest.FixtureRequest, ca: CertificateAuthority, name: Certname
+) -> None:
+    """Either it is not signed, or it is known that our call has done so."""
+    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    theirs = overtake(request, ca, name)
+
+    if isinstance(ca, http_api.HttpApi) and ca.puts():
+        with pytest.raises(CsrPending):
+            ca.sign(name)
+        assert ca.certificate(name) is None
+        ca.withdraw(name)
+    else:
+        pem, by_us = ca.sign(name)
+        assert (x509.parse_certificate(pem).key_sha256, by_us) == (theirs, True)
 
 
 def test_a_name_without_csr_cannot_be_signed(ca: CertificateAuthority, name: Certname) -> None:
@@ -174,7 +211,7 @@ def test_a_csr_that_waits_can_be_replaced(ca: CertificateAuthority, name: Certna
     ca.submit(name, x509.new_csr(name, key))
 
     assert gone is None
-    assert x509.key_sha256(key.public_key()) == x509.parse_certificate(ca.sign(name)).key_sha256
+    assert x509.key_sha256(key.public_key()) == x509.parse_certificate(ca.sign(name).pem).key_sha256
 
 
 def test_withdrawing_twice_is_fine(ca: CertificateAuthority, name: Certname) -> None:
@@ -394,7 +431,7 @@ def test_a_csr_that_is_put_there_is_one_that_waits(
     lab.cli("ca", "sign", "--certname", certname)
 
     assert waits == pem
-    assert x509.parse_certificate(ca.sign(certname)).key_sha256 == x509.csr_key_sha256(pem)
+    assert x509.parse_certificate(ca.sign(certname).pem).key_sha256 == x509.csr_key_sha256(pem)
     assert not list((lab.cadir / "requests").glob(f"{certname}*"))
     lab.cli("ca", "clean", "--certname", certname)
 

@@ -254,6 +254,35 @@ def test_what_another_key_got_leaves_the_node_as_it_was(ledger: Ledger) -> None:
     assert not ledger.is_closed(intent)
 
 
+def test_what_was_signed_for_a_key_nobody_ordered_is_noted_to_be_revoked(ledger: Ledger) -> None:
+    """Once for each serial, beside the order, and whoever has the claim by now."""
+    node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.ESPM))
+    [ordered] = ledger.certificates(node)
+    ledger.leave(intent, "away")
+    stranger = issued(key="b2" * 32)
+
+    noted = ledger.disown(intent, stranger)
+
+    assert noted == ledger.disown(intent, stranger)
+    assert (noted.state, noted.issued) == (CertificateState.REVOKING, stranger)
+    assert (noted.key_sha256, noted.key_maker) == (stranger.key_sha256, KeyMaker.NODE)
+    assert list(ledger.certificates(node)) == [ordered, noted]
+
+
+def test_what_was_signed_for_nobody_is_watched_when_the_node_is_gone(ledger: Ledger) -> None:
+    """Another espm may have ended that life meanwhile; the certificate is valid all the same."""
+    _, intent = reserve(ledger)
+    ledger.condemn(intent)
+    ledger.bury(intent)
+
+    noted = ledger.disown(intent, issued(key="b2" * 32))
+
+    assert [each for _, each in ledger.watched(3600)] == [noted]
+    revoked = ledger.mark(noted, CertificateState.REVOKED)
+    assert list(ledger.watched(3600)) == []
+    assert revoked == ledger.disown(intent, issued(key="b2" * 32))
+
+
 def test_what_was_declined_is_void_and_nobody_looks_for_it(ledger: Ledger) -> None:
     """The CA has said that it did not take it, so whatever is there is somebody else's."""
     node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.NODE))

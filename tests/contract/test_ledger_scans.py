@@ -142,6 +142,9 @@ def _at_once(ledger: Any) -> None:
         ledger.mark_all([certificate], state)
     second = begin(ledger, node, IntentKind.ISSUE)
     ledger.order(second, KEY, KeyMaker.NODE)
+    ledger.mark(
+        ledger.disown(second, replace(issued(key="b2" * 32), serial=10)), CertificateState.REVOKED
+    )
     ledger.decline(second)
     ledger.close(second)
 

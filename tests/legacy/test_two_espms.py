@@ -28,7 +28,7 @@ _LOCK = 'flock "$3" -w "$limit" "$1" ||'
 
 def _life(ca: PuppetCert, name: Certname) -> int:
     ca.submit(name, x509.new_csr(name, x509.new_key("rsa2048")))
-    issued = x509.parse_certificate(ca.sign(name))
+    issued = x509.parse_certificate(ca.sign(name).pem)
     # Whatever it says, the CRL is what counts.
     with suppress(BackendError):
         ca.revoke([name])

@@ -103,6 +103,16 @@ class Espm(RuleBasedStateMachine):
             self.strangers.agent_asks(key[1], 1)
         self.clients.issue(key, order, trouble)
 
+    # Without trouble, for where the answer is lost that tells whose call it was, nobody knows.
+    @rule(which=which, order=orders, again=st.booleans())
+    def overtaken(self, which: int, order: str, *, again: bool) -> None:
+        """A stranger's CSR takes the place of the one that is to be signed for a node."""
+        with self.strangers.overtaking():
+            if again and lives(self):
+                self.issue(which, order, None)
+            else:
+                self.add("cloud", which, "bare", order, None)
+
     @precondition(lives)
     @rule(which=which, patience=patiences, trouble=troubles)
     def revoke(self, which: int, patience: float, trouble: Trouble | None) -> None:

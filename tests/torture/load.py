@@ -51,8 +51,9 @@ class Platform:
         """Return an order of a certificate, of each kind."""
         csr = new_csr(witness.name)
         match random.randrange(4):
-            # Not of a name that others launch meanwhile: Puppet Server lets an agent's CSR take the
-            # place of the one that espm has just handed in, and signs that (docs/security.md).
+            # Not of a name that others launch meanwhile: Puppet Server may sign it by espm's call,
+            # and where the answer to that is lost nobody knows whose call it was
+            # (docs/security.md).
             case 0 if witness in self.own:
                 self.world.holdings.hand_in(witness.name, csr)
                 return {"sign_pending": x509.csr_der_sha256(csr), "replace_pending": False}

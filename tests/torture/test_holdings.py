@@ -36,7 +36,7 @@ class Files:
 
     def note(self) -> int:
         """Sign, and write the line of the inventory; return the serial."""
-        self._pem = self._ca.sign(NAME)
+        self._pem = self._ca.sign(NAME).pem
         serial = x509.parse_certificate(self._pem).serial
         with (self._root / "inventory.txt").open("a") as inventory:
             inventory.write(

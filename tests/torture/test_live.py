@@ -16,6 +16,7 @@ from tests.torture.results import Result, say, share
 from tests.torture.scenarios import SCENARIOS
 from tests.torture.test_kills import LATE, kill_under, recovered
 from tests.torture.torment import chosen, suffer_all
+from tests.torture.witness import codes, new_csr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,28 @@ def test_no_kill_under_load_leaves_anything(world: World) -> None:
     fault = "killed at a random moment, under load"
     Result(fault, "Puppet Server", rounds, len(faults)).keep()
     assert not faults
+
+
+def test_a_strangers_csr_at_the_moment_of_a_launch_gets_nothing_that_lasts(world: World) -> None:
+    """Puppet Server may write it over espm's; then it is not signed, or revoked with proof."""
+    world.ensure()
+    witnesses = [world.witness() for _ in range(share(60, 2000))]
+    with ThreadPoolExecutor(1) as pool:
+        for witness in witnesses:
+            stranger = pool.submit(_hand_in_soon, world, witness.name, new_csr(witness.name))
+            assert witness.add({}) in {201, 409, 502, 503}
+            stranger.result()
+    faults = [] if world.settle() else ["it did not settle"]
+    faults += world.faults(*witnesses, patience=LATE)
+
+    Result("a stranger's CSR in flight", "Puppet Server", len(witnesses), len(faults)).keep()
+    say(f"a stranger's CSR in flight: {codes(witnesses)}")
+    assert not faults
+
+
+def _hand_in_soon(world: World, name: str, csr: bytes) -> None:
+    time.sleep(random.uniform(0, 0.006))
+    world.holdings.hand_in(name, csr)
 
 
 def _hang(lab: Lab, _: World) -> None:

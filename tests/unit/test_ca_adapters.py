@@ -38,7 +38,7 @@ def certificate(name: Certname = NAME) -> bytes:
     """Return a certificate for *name*."""
     ca = FakeCa()
     ca.submit(name, x509.new_csr(name, x509.new_key()))
-    return ca.sign(name)
+    return ca.sign(name).pem
 
 
 class Stub:
@@ -241,7 +241,7 @@ def test_a_late_command_may_have_had_its_effect(
     pem = certificate()
     stub.on("GET", CERTIFICATE, (200, pem))
 
-    assert cli("sleep 60", command_timeout=0.2).sign(NAME) == pem
+    assert cli("sleep 60", command_timeout=0.2).sign(NAME).pem == pem
 
 
 def test_a_late_command_without_effect_is_unavailable(
@@ -271,7 +271,7 @@ def test_a_failed_revocation_is_forgiven_only_when_the_crl_shows_it(
     """The CRL decides."""
     fake = FakeCa()
     fake.submit(NAME, x509.new_csr(NAME, x509.new_key()))
-    stub.on("GET", CERTIFICATE, (200, fake.sign(NAME)))
+    stub.on("GET", CERTIFICATE, (200, fake.sign(NAME).pem))
     if revoked:
         fake.revoke([NAME])
     stub.on("GET", f"{API}/certificate_revocation_list/ca", (200, fake.crl()))

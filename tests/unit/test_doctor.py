@@ -255,7 +255,7 @@ def standing(espm: Espm, name: str) -> None:
     espm.ledger.condemn(intent)
     espm.ledger.bury(intent)
     espm.ca.submit(Certname(name), x509.new_csr(name, key))
-    espm.ledger.record(certificate, x509.parse_certificate(espm.ca.sign(Certname(name))))
+    espm.ledger.record(certificate, x509.parse_certificate(espm.ca.sign(Certname(name)).pem))
     assert node.generation
 
 

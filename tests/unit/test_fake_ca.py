@@ -43,7 +43,7 @@ def test_autosign_and_lost_revocations() -> None:
 def issued(ca: FakeCa) -> bytes:
     """Have a new key's CSR signed and return the certificate."""
     ca.submit(NAME, x509.new_csr(NAME, x509.new_key()))
-    return ca.sign(NAME)
+    return ca.sign(NAME).pem
 
 
 def test_a_ca_that_is_away_answers_nothing_and_does_nothing() -> None:

@@ -6,17 +6,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
-from espm import nodes, ordering, x509
-from espm.errors import CertnameTaken, CsrMismatch, CsrPending
+from espm import certificates, nodes, ordering, x509
+from espm.errors import (
+    BackendRefused,
+    BackendUnavailable,
+    CertnameTaken,
+    CsrMismatch,
+    CsrPending,
+)
 from espm.ledger import SqlLedger
-from espm.model import Classification
+from espm.model import CertificateState, Classification, NodeState, SignedCertificate
+from tests import hostile
 from tests.alone import CLOUD, NAME, espm_alone
 
 if TYPE_CHECKING:
+    from espm.model import Certname, Issued
     from tests.api.platform import Espm
 
 espm = pytest.fixture(espm_alone)
+
+#: The DER of the name of the curve of all our keys.
+P256 = bytes.fromhex("06082a8648ce3d030107")
 
 
 def launch(espm: Espm, **order: Any) -> nodes.Accepted:
@@ -106,6 +118,113 @@ def test_a_certificate_that_comes_in_between_is_left_alone(espm: Espm) -> None:
     assert not x509.revoked(espm.ca.crl(), espm.ca.issued[NAME], espm.ca.bundle())
     assert withheld == []
     assert list(espm.ledger.nodes()) == []
+
+
+def test_a_csr_that_overtakes_ours_gets_nothing_that_lasts(espm: Espm) -> None:
+    """What our call signed for a stranger is revoked with proof, and the name is free."""
+    espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
+
+    with pytest.raises(BackendRefused, match="try again"):
+        launch(espm)
+
+    assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
+    assert espm.ca.issued == espm.ca.requests == {}
+    assert list(espm.ledger.nodes()) == []
+    assert launch(espm).delivery is not None
+
+
+@pytest.mark.parametrize("action", ["revoke", "crl"])
+def test_what_overtook_ours_is_revoked_however_long_that_takes(espm: Espm, action: str) -> None:
+    """It is in the ledger, with the name kept and the catalogs withheld until it is proved."""
+    espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
+    espm.ca.fail_before[action] = BackendUnavailable("not now")
+
+    with pytest.raises(BackendRefused):
+        launch(espm)
+
+    [node] = espm.ledger.nodes()
+    assert node.state is NodeState.DELETING
+    assert [each.state for each in espm.ledger.certificates(node)] == [CertificateState.REVOKING]
+    espm.ca.fail_before.clear()
+    espm.recover()
+    assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
+    assert list(espm.ledger.nodes()) == []
+
+
+def test_an_overtaking_csr_of_a_node_in_force_is_revoked_though_its_order_was_taken_over(
+    espm: Espm,
+) -> None:
+    """Another espm has found the order void and closed it; nobody else would see to the end."""
+    nodes.add_node(CLOUD, NAME, Classification(), espm.ports, request_id="r")
+    espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
+    disown = espm.ledger.disown
+
+    def late(intent: Any, issued: Any) -> Any:
+        [ordered] = espm.ledger.certificates(node)
+        espm.ledger.mark(ordered, CertificateState.VOID)
+        espm.ledger.close(intent)
+        return disown(intent, issued)
+
+    [node] = espm.ledger.nodes()
+    espm.ledger.disown = late  # type: ignore[method-assign]
+    with pytest.raises(BackendRefused):
+        certificates.issue(CLOUD, NAME, ordering.Order(), espm.ports, request_id="r")
+
+    assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
+    assert list(espm.ledger.certificates(node)) == []
+
+
+def test_a_disowned_certificate_is_never_kept(espm: Espm) -> None:
+    """An order that is carried on keeps what the node can use, but not a stranger's."""
+    nodes.add_node(CLOUD, NAME, Classification(), espm.ports, request_id="r")
+    espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
+    espm.ca.fail_before["revoke"] = BackendUnavailable("not now")
+    own = x509.new_csr(NAME, x509.new_key())
+
+    with pytest.raises(BackendRefused):
+        certificates.issue(CLOUD, NAME, ordering.Order(csr=own), espm.ports, request_id="r")
+
+    espm.ca.fail_before.clear()
+    espm.recover()
+    assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
+
+
+def test_a_key_of_a_kind_that_nobody_knows_is_revoked_as_well(espm: Espm) -> None:
+    """A stranger may choose one; Puppet Server reads keys that espm's library does not."""
+    sign = espm.ca.sign
+
+    def of_an_unknown_curve(certname: Certname) -> SignedCertificate:
+        plain = load_pem_x509_certificate(sign(certname).pem).tbs_certificate_bytes
+        odd = hostile.signed(plain.replace(P256, P256[:-1] + b"\x63"), espm.ca._key)
+        espm.ca.issued[certname] = hostile.pem("CERTIFICATE", odd)
+        return SignedCertificate(espm.ca.issued[certname], by_us=True)
+
+    espm.ca.sign = of_an_unknown_curve  # type: ignore[method-assign]
+    with pytest.raises(BackendRefused, match="try again"):
+        launch(espm)
+
+    assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
+    assert espm.ca.issued == {}
+
+
+def test_a_certificate_that_nobody_can_tell_whose_it_is_is_told(
+    espm: Espm, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer that said whose call it was is lost: it is left alone, and in the log."""
+    espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
+    espm.ca.fail_after["sign"] = BackendUnavailable("no answer")
+
+    with pytest.raises(BackendUnavailable):
+        launch(espm)
+
+    [theirs] = signed(espm)
+    assert caplog.text.count(f"the CA signed another key for {NAME}, serial {theirs.serial:X}") == 1
+    assert espm.ca.revoked == set()
+
+
+def signed(espm: Espm) -> list[Issued]:
+    """Return every certificate that the CA has signed for a node."""
+    return [x509.parse_certificate(pem) for pem in espm.ca.signed[1:]]
 
 
 def test_what_waits_is_replaced_when_the_platform_says_so(espm: Espm) -> None:

@@ -18,6 +18,7 @@ from tests.alone import CLOUD, NAME, add, espm_alone
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from espm.model import SignedCertificate
     from tests.api.platform import Espm
 
 espm = pytest.fixture(espm_alone)
@@ -89,7 +90,7 @@ def test_a_csr_that_is_handed_in_again_is_not_withdrawn_as_the_late_one(espm: Es
     espm.ca.fail_before.clear()
     sign = espm.ca.sign
 
-    def looks_first(certname: Certname) -> bytes:
+    def looks_first(certname: Certname) -> SignedCertificate:
         vigil.look_again(60, espm.ports)
         return sign(certname)
 

@@ -119,7 +119,7 @@ def test_a_certificate_of_another_name_is_refused() -> None:
     other = Certname("other.example.com")
     fake = FakeCa()
     fake.submit(other, x509.new_csr(other, x509.new_key()))
-    ca, _ = connected(certificate=Output(0, fake.sign(other), b""))
+    ca, _ = connected(certificate=Output(0, fake.sign(other).pem, b""))
     with pytest.raises(BackendRefused):
         ca.certificate(WEB)
 
@@ -176,7 +176,7 @@ def certified() -> Output:
     """Return what the helper shows of a new certificate of WEB's."""
     fake = FakeCa()
     fake.submit(WEB, x509.new_csr(WEB, x509.new_key()))
-    return Output(0, fake.sign(WEB), b"")
+    return Output(0, fake.sign(WEB).pem, b"")
 
 
 def test_what_is_ended_is_what_was_looked_at_last() -> None:
@@ -244,7 +244,7 @@ def test_healing_that_failed_is_said() -> None:
     """The helper refuses what is not of this CA."""
     fake = FakeCa()
     fake.submit(WEB, x509.new_csr(WEB, x509.new_key()))
-    issued = x509.parse_certificate(fake.sign(WEB))
+    issued = x509.parse_certificate(fake.sign(WEB).pem)
     ca, _ = connected(heal=Output(64, b"", b"espm_tools: not a certificate of this CA\n"))
     with pytest.raises(BackendRefused):
         ca.heal(WEB, issued)

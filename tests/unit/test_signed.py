@@ -62,7 +62,7 @@ def held(name: str) -> bytes:
     """Return a certificate of *name*."""
     ca = FakeCa()
     ca.submit(Certname(name), x509.new_csr(Certname(name), x509.new_key()))
-    return ca.sign(Certname(name))
+    return ca.sign(Certname(name)).pem
 
 
 @pytest.fixture

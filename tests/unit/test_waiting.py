@@ -55,7 +55,7 @@ def held(name: str) -> bytes:
     """Return a certificate of *name*."""
     ca = FakeCa()
     ca.submit(Certname(name), csr(name))
-    return ca.sign(Certname(name))
+    return ca.sign(Certname(name)).pem
 
 
 def csr(name: str = NAME) -> bytes:
@@ -110,7 +110,7 @@ def signing(server: Server, monkeypatch: pytest.MonkeyPatch, *, ours: bool) -> N
         if certname == NAME:
             ca = FakeCa()
             ca.submit(NAME, pem if ours else csr())
-            (server.places["certificate"] / f"{NAME}.pem").write_bytes(ca.sign(NAME))
+            (server.places["certificate"] / f"{NAME}.pem").write_bytes(ca.sign(NAME).pem)
         return done
 
     monkeypatch.setattr(Waiting, "put", and_sign)
@@ -184,6 +184,32 @@ def test_a_csr_that_the_ca_does_not_see_is_taken_back(server: Server, tmp_path: 
 
     assert [*place.iterdir()] == []
     assert server.calls[-1] == f"PUT certificate_request {NAME}"
+
+
+def test_a_csr_that_was_written_over_ours_is_not_signed(server: Server) -> None:
+    """Puppet Server looks whether one waits, and writes later; ours may have come in between."""
+    ca, theirs = putting(server), csr()
+    ca.submit(NAME, csr())
+    file = server.places["certificate_request"] / f"{NAME}.pem"
+    file.write_bytes(theirs)
+
+    with pytest.raises(CsrPending):
+        ca.sign(NAME)
+
+    assert file.read_bytes() == theirs, "it is not ours to take away"
+    assert not [call for call in server.calls if call == f"PUT certificate_status {NAME}"]
+
+
+def test_a_csr_that_is_gone_is_the_cas_to_tell(server: Server) -> None:
+    """Somebody may have signed it by now; what is signed is looked at anyhow."""
+    ca = putting(server)
+    ca.submit(NAME, csr())
+    (server.places["certificate_request"] / f"{NAME}.pem").unlink()
+
+    with pytest.raises(CsrUnknown):
+        ca.sign(NAME)
+
+    assert f"PUT certificate_status {NAME}" in server.calls
 
 
 def test_a_csr_beside_a_certificate_can_be_withdrawn(server: Server) -> None:

@@ -57,7 +57,7 @@ def test_a_certificate_is_read_whole() -> None:
     ca = FakeCa()
     key = x509.new_key()
     ca.submit(NAME, x509.new_csr(NAME, key))
-    pem = ca.sign(NAME)
+    pem = ca.sign(NAME).pem
     issued = x509.parse_certificate(pem)
 
     assert (2, x509.key_sha256(key.public_key())) == (issued.serial, issued.key_sha256)
@@ -139,7 +139,7 @@ def test_a_server_certificate_works_in_tls() -> None:
 def issued(ca: FakeCa) -> bytes:
     """Return a certificate of *ca*."""
     ca.submit(NAME, x509.new_csr(NAME, x509.new_key()))
-    return ca.sign(NAME)
+    return ca.sign(NAME).pem
 
 
 def test_only_a_crl_of_the_issuer_proves_a_revocation() -> None:
