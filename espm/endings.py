@@ -161,6 +161,8 @@ def _prepare_add(node: Node, intent: Intent, ports: Ports) -> Prepared:
 
 def _undo(node: Node, kind: IntentKind, done: Intent, ports: Ports) -> Intent:
     """Begin to take back what was *done* in the ledger, though nobody was told so."""
+    for _, left in ports.ledger.claim_left(node, [kind]):
+        return left
     return ports.ledger.begin(node, kind, request_id="undo", undoes=done)
 
 

@@ -3,6 +3,7 @@
 ::
 
     prepare ──> ordered (key noted) ──> hand_in ──> sign ──> key compared ──> recorded
+                                          │                    └──> another: disowned, revoked
                                           │ the CA has a CSR or a certificate of that name
                                           └──> void: nothing of ours is there
 
@@ -19,12 +20,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from espm import x509
 from espm.errors import (
+    BackendError,
     BackendRefused,
+    BackendUnavailable,
     CertnameTaken,
     Conflict,
     CsrMismatch,
     CsrPending,
     CsrUnknown,
+    EspmError,
 )
 from espm.model import KeyMaker, OrderedKey, SignedCertificate
 from espm.ports import ForOldAgents, Generating
@@ -149,7 +153,8 @@ def sign(
     A CSR that waits at the CA is in nobody's safe: what was checked may not be what was signed.
 
     :raises espm.errors.CsrPending: another has taken its place, and was not signed.
-    :raises espm.errors.BackendRefused: another was signed.
+    :raises espm.errors.BackendUnavailable: another was signed by our call.
+    :raises espm.errors.BackendRefused: another was signed, and it is not known by whom.
     """
     pem, by_us = _signed(certname, intent, request, ports)
     issued = x509.parse_certificate(pem)
@@ -166,31 +171,41 @@ def _signed(
     """Return the certificate that the CA makes for *request*."""
     generate = _generating(request, ports)
     if generate is not None:
-        pem = _offer(lambda: generate(certname), certname, intent, request, ports)
-        return SignedCertificate(pem, by_us=False)
+        return _offer(lambda: generate(certname), certname, intent, request, ports)
     try:
-        return ports.ca.sign(certname)
+        return ports.ca.sign(certname, request.pem)
     except CsrPending as error:
-        raise _in_the_way(certname) from error
+        if not request.replaces:
+            raise _in_the_way(certname) from error
+        ports.ca.withdraw(certname)
+        _offer(lambda: _hand_in(certname, request, ports), certname, intent, request, ports)
+        return ports.ca.sign(certname, request.pem)
 
 
 def _another(
     certname: Certname, intent: Intent, issued: Issued, ports: Ports, *, by_us: bool
-) -> BackendRefused:
+) -> BackendError:
     """Return the error that a certificate of another key means, having seen to its end.
 
     What our call had signed is ours to revoke, though the key is not.  What others signed is not,
     and where that can't be told it is left to the administrator; the taking back logs it.
     """
-    if by_us:
-        log.error("another CSR was signed for %s, serial %X; revoking", certname, issued.serial)
-        ports.ledger.disown(intent, issued)
-        msg = "a CSR of somebody else was signed instead; its certificate is revoked, try again"
+    if not by_us:
+        msg = "the CA signed a CSR that is not the one handed in; see the log of espm"
         return BackendRefused(msg)
-    return BackendRefused("the CA signed a CSR that is not the one handed in; see the log of espm")
+    try:
+        noted = ports.ledger.disown(intent, issued)
+    except EspmError:
+        log.error("the CA signed another key for %s, serial %X; not noted", certname, issued.serial)  # noqa: TRY400 - one line
+        raise
+    if noted is None:
+        return BackendUnavailable("the CSR of another request was signed; try again")
+    log.error("another CSR was signed for %s, serial %X; revoking it", certname, issued.serial)
+    msg = "a CSR of somebody else was signed instead, and is being revoked; try again"
+    return BackendUnavailable(msg)
 
 
-def _generating(request: Request, ports: Ports) -> Callable[[Certname], bytes] | None:
+def _generating(request: Request, ports: Ports) -> Callable[[Certname], SignedCertificate] | None:
     """Return how the CA's own command makes the certificate, if that is how it is made."""
     ca, key = ports.ca, request.private_key
     if key is None or not isinstance(ca, Generating):

@@ -1,8 +1,9 @@
 """Leaving nothing valid behind: how certificates that must not be are taken out of the world.
 
 Whatever orders certificates can be killed anywhere.  The public key is in the ledger before the
-CA hears of it, so ours can always be told from a stranger's, and nothing that is not ours by key
-is ever revoked or cleaned::
+CA hears of it, so ours can always be told from a stranger's, and nothing whose key is not in the
+ledger is ever revoked or cleaned.  What our own call had signed for a stranger is there as well
+(:meth:`espm.ports.Ledger.disown`)::
 
     our CSR waits?    -> withdrawn, so that nothing can be signed behind our back
     never signed?     -> void
@@ -78,7 +79,7 @@ def keep(
     """
     certificate, _ = _found(certname, certificate, ports)
     if certificate.issued is None:
-        _void(certname, certificate, ports)
+        ports.ledger.mark(certificate, CertificateState.VOID)
         return True
     if certificate.key_maker is KeyMaker.ESPM or certificate.state is CertificateState.REVOKING:
         return False
@@ -107,7 +108,7 @@ def _look(certname: Certname, certificate: Certificate, ports: Ports) -> list[Ca
     certificate, held = _found(certname, certificate, ports)
     known = certificate.issued
     if known is None:
-        _void(certname, certificate, ports)
+        ports.ledger.mark(certificate, CertificateState.VOID)
         return []
     renewed = held is not None and held.serial != known.serial
     if renewed and ports.ledger.has_successor(certname, certificate):
@@ -183,7 +184,10 @@ def _found(
     """
     if certificate.state is CertificateState.ORDERED:
         _withdraw(certname, certificate, ports)
-    held = _ours(certname, certificate, ports)
+    held = _held(certname, certificate, ports)
+    if held is not None and not _is_ours(held, certificate):
+        _tell_of_another(certname, certificate, held, ports)
+        held = None
     if held is not None and certificate.issued is None:
         certificate = ports.ledger.record(certificate, held)
     return certificate, held
@@ -191,26 +195,32 @@ def _found(
 
 def _ours(certname: Certname, certificate: Certificate, ports: Ports) -> Issued | None:
     """Return what the CA holds for the name, if it is for the key of *certificate*."""
+    held = _held(certname, certificate, ports)
+    return held if held is not None and _is_ours(held, certificate) else None
+
+
+def _held(certname: Certname, certificate: Certificate, ports: Ports) -> Issued | None:
+    """Return what the CA holds for the name, likely *certificate*, if that can be read."""
     pem, known = ports.ca.certificate(certname), certificate.issued
     if known is not None and pem == known.pem.encode():
         return known
-    held = _read(pem)
-    return held if held is not None and held.key_sha256 == certificate.key_sha256 else None
-
-
-def _void(certname: Certname, certificate: Certificate, ports: Ports) -> None:
-    """Note that a certificate was never signed; say so where something else was."""
-    ports.ledger.mark(certificate, CertificateState.VOID)
-    theirs = _read(ports.ca.certificate(certname))
-    if theirs is not None:
-        log.error("the CA signed another key for %s, serial %X", certname, theirs.serial)
-
-
-def _read(pem: bytes | None) -> Issued | None:
-    """Return what a certificate of the CA's says; one that can't be read is a stranger's."""
     with suppress(BackendRefused):
         return None if pem is None else x509.parse_certificate(pem)
     return None
+
+
+def _is_ours(held: Issued, certificate: Certificate) -> bool:
+    return held.key_sha256 == certificate.key_sha256
+
+
+def _tell_of_another(
+    certname: Certname, certificate: Certificate, held: Issued, ports: Ports
+) -> None:
+    """Log that the CA has signed another key than was ordered, unless that is being revoked."""
+    standing = ports.ledger.certificates_of([certificate.generation])[certificate.generation]
+    known = {each.issued.serial for each in standing if each.issued is not None}
+    if certificate.issued is None and held.serial not in known:
+        log.error("the CA signed another key for %s, serial %X", certname, held.serial)
 
 
 def _withdraw(certname: Certname, certificate: Certificate, ports: Ports) -> None:

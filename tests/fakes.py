@@ -124,7 +124,7 @@ class FakeCa:
             self._sign(certname)
 
     @_faulty
-    def sign(self, certname: Certname) -> SignedCertificate:
+    def sign(self, certname: Certname, _csr: bytes | None = None) -> SignedCertificate:
         """Sign the CSR of *certname*, or the one that overtakes it."""
         by_us = certname in self.requests
         if by_us:

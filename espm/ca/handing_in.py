@@ -28,7 +28,6 @@ class HandingIn:
     ) -> None:
         self._waiting = waiting
         self._certificate = certificate
-        self._put: dict[Certname, bytes] = {}
 
     def put(self, certname: Certname, csr: bytes) -> bool:
         """Put *csr* into the directory; return False where that can't be done.
@@ -51,39 +50,32 @@ class HandingIn:
         if not put:
             msg = f"a CSR for {certname} waits at the CA already"
             raise CsrPending(msg)
-        self._put[certname] = csr
         self._refuse_foreign(certname, csr, waiting)
         return True
 
-    def refuse_another(self, certname: Certname) -> None:
-        """Return unless another CSR has taken the place of the one that was put there.
+    def refuse_another(self, certname: Certname, csr: bytes) -> None:
+        """Return unless a CSR is seen to have taken the place of *csr*, which was handed in.
 
         One that Puppet Server had begun to take before ours was there it writes over ours (it looks
         whether one waits, and writes later, ``validate-duplicate-cert-policy!``).
 
-        :raises espm.errors.CsrPending: it has.
+        :raises espm.errors.CsrPending: one has.
         """
-        csr, waiting = self._put.get(certname), self._waiting.directory
-        if csr is not None and waiting is not None and waiting.has_another(certname, csr):
-            self._put.pop(certname, None)
-            msg = f"another CSR for {certname} came to the CA at the same moment"
+        waiting = self._waiting.at_hand()
+        if waiting is not None and waiting.has_another(certname, csr):
+            msg = f"another CSR for {certname} came to the CA at the same moment; try again"
             raise CsrPending(msg)
 
-    def done(self, certname: Certname) -> None:
-        """Take note that the CSR of *certname* was signed."""
-        self._put.pop(certname, None)
-
-    def missed(self, certname: Certname, error: Exception) -> None:
+    def missed(self, certname: Certname, csr: bytes, error: Exception) -> None:
         """Take back what the CA does not see: it lies in a directory that is not the CA's now."""
-        csr, waiting = self._put.pop(certname, None), self._waiting.directory
-        if csr is not None and waiting is not None:
+        waiting = self._waiting.directory
+        if waiting is not None and waiting.has(certname, csr):
             self._waiting.refute(error)
             with writable("of CSRs"):
                 waiting.take_back(certname, csr)
 
     def take_out(self, certname: Certname) -> bool:
         """Remove the CSR of *certname*, which touches no certificate; False where that can't be."""
-        self._put.pop(certname, None)
         waiting = self._waiting.at_hand()
         if waiting is None:
             return False
@@ -101,7 +93,6 @@ class HandingIn:
         held = self._certificate(certname)
         if held is None or x509.parse_certificate(held).key_sha256 == x509.csr_key_sha256(csr):
             return
-        self._put.pop(certname, None)
         with writable("of CSRs"):
             waiting.take_back(certname, csr)
         msg = f"the CA has signed another certificate for {certname} just now; try again"

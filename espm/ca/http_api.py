@@ -129,13 +129,13 @@ class HttpApi(AgentHttp):
         """Return whether CSRs are put into the CA's directory."""
         return self._waiting.get() is not None
 
-    def sign(self, certname: Certname) -> SignedCertificate:
+    def sign(self, certname: Certname, csr: bytes | None = None) -> SignedCertificate:
         """Have the CSR that waits signed and return the certificate."""
-        self._handing_in.refuse_another(certname)
+        if csr is not None:
+            self._handing_in.refuse_another(certname, csr)
         reply = self._wish("signed", certname)
         pem = self.certificate(certname)
         if pem is not None:
-            self._handing_in.done(certname)
             return SignedCertificate(pem, by_us=reply.status == 204)
         if reply.status == 204:
             msg = f"the CA signed the CSR for {certname} and does not show the certificate"
@@ -143,7 +143,8 @@ class HttpApi(AgentHttp):
         if self.request(certname) is None:
             msg = f"no CSR for {certname} waits at the CA"
             error = CsrUnknown(msg)
-            self._handing_in.missed(certname, error)
+            if csr is not None:
+                self._handing_in.missed(certname, csr, error)
             raise error
         msg = f"the CA does not sign the CSR for {certname}"
         raise BackendRefused(msg) from UnexpectedAnswer(reply.text[:500])

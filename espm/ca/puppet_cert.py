@@ -131,7 +131,7 @@ class PuppetCert:
         pem = load_pem_x509_csr(csr).public_bytes(Encoding.PEM)
         self._tools.checked("submit", certname, stdin=pem)
 
-    def sign(self, certname: Certname) -> SignedCertificate:
+    def sign(self, certname: Certname, _csr: bytes | None = None) -> SignedCertificate:
         """Have the CSR that waits signed, along with others, and return the certificate."""
         by_us = self.request(certname) is not None and self._signing.ask(certname)
         # Looked for whatever was said; a batch stops at the first CSR that is refused.
@@ -213,10 +213,10 @@ class PuppetCert:
 class NativeCert(PuppetCert):
     """The CA by ``puppet cert`` with ``generate``; see :class:`espm.ports.Generating`."""
 
-    def generate(self, certname: Certname, key: bytes) -> bytes:
+    def generate(self, certname: Certname, key: bytes) -> SignedCertificate:
         """Have a certificate made for *key*, which is on no disk afterwards."""
         output = self._tools.call("generate", certname, stdin=key)
         pem = self.certificate(certname)
         if pem is None or output.status == 74:
             raise blame(output, "generate", certname)
-        return pem
+        return SignedCertificate(pem, certname in signed(output))

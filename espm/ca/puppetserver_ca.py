@@ -32,7 +32,8 @@ __all__ = ["CAN", "CHECKS", "NEEDS_PUPPET", "SPEC", "PuppetserverCa", "connect"]
 NEEDS_PUPPET = True
 
 SPEC = """
-# Absolute path of Puppet Server's command, or of one that takes "ca sign" and so on like it.
+# Absolute path of Puppet Server's command, or of one that takes "ca sign" and so on like it and
+# passes its exit code on: by a 0 espm knows that a certificate was signed for it.
 program = path(default="/opt/puppetlabs/bin/puppetserver")
 # Absolute path of the puppet.conf of the CA; espm's user must be able to read the key it names.
 config = path(default="/etc/puppetlabs/puppet/puppet.conf")
@@ -66,7 +67,7 @@ class PuppetserverCa(AgentHttp):
     def check_rights(self, certname: Certname) -> None:
         """Return: only the command itself finds out what it may do."""
 
-    def sign(self, certname: Certname) -> SignedCertificate:
+    def sign(self, certname: Certname, _csr: bytes | None = None) -> SignedCertificate:
         """Have the CSR that waits signed and return the certificate."""
         failure = self._run("sign", certname)
         pem = self.certificate(certname)

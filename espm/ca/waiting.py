@@ -8,6 +8,7 @@ It gets its name once it is whole and on the disk, and never takes the place of 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from espm.ca.probes import sweep
@@ -50,25 +51,19 @@ class Waiting:
 
     def has_another(self, certname: Certname, csr: bytes) -> bool:
         """Return whether a CSR of *certname* is there, and is not *csr*."""
-        try:
-            return self._file(certname).read_bytes() != csr
-        except OSError:
-            # Signed already, or it can't be told; what is signed is looked at anyhow.
-            return False
+        return self._read(certname) not in {csr, None}
 
-    def take_back(self, certname: Certname, csr: bytes) -> bool:
-        """Remove the CSR of *certname*, if it is *csr*; return whether it was.
+    def has(self, certname: Certname, csr: bytes) -> bool:
+        """Return whether *csr* is there as the CSR of *certname*."""
+        return self._read(certname) == csr
+
+    def take_back(self, certname: Certname, csr: bytes) -> None:
+        """Remove the CSR of *certname*, if it is *csr*.
 
         :raises OSError: it may not be removed.
         """
-        file = self._file(certname)
-        try:
-            if file.read_bytes() != csr:
-                return False
-            file.unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        if self.has(certname, csr):
+            self.remove(certname)
 
     def remove(self, certname: Certname) -> None:
         """Remove the CSR of *certname*, if there is one; no certificate is touched by that.
@@ -80,6 +75,12 @@ class Waiting:
     def sweep(self) -> None:
         """Remove what a process left that was killed while it tried the directory."""
         sweep(self._path)
+
+    def _read(self, certname: Certname) -> bytes | None:
+        """Return the CSR of *certname*; None where there is none, or it can't be told."""
+        with suppress(OSError):
+            return self._file(certname).read_bytes()
+        return None
 
     def _file(self, certname: Certname) -> Path:
         return self._path / f"{certname}.pem"

@@ -34,7 +34,7 @@ from espm.model import CertificateState, IntentKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from espm.model import Certificate, Intent, Node
+    from espm.model import Certificate, Intent, Issued, Node
 
 log = logging.getLogger("espm.audit")
 
@@ -96,6 +96,7 @@ _MOVE_HEAD = audit_head.update().where(
     audit_head.c.number == sa.bindparam("from"), audit_head.c.hash == sa.bindparam("before")
 )
 _MOVE_HEAD = _MOVE_HEAD.values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
+_ADD = audit.insert()
 
 
 class Known:
@@ -152,9 +153,7 @@ def writing(engine: sa.Engine, known: Known) -> Iterator[sa.Connection]:
 def note_opened(connection: sa.Connection, node: Node, kind: IntentKind, request_id: str) -> None:
     """Note that an intent of *kind* was begun, if it will be carried on until it is done."""
     if kind in _PROMISED:
-        who: Row = {"platform": node.platform, "certname": node.certname}
-        who |= {"generation": node.generation, "request_id": request_id}
-        _note(connection, who, kind, "begun")
+        _note(connection, _of(node, request_id), kind, "begun")
 
 
 def note_closed(
@@ -179,8 +178,22 @@ def note_certificate(
         return
     action, outcome = _CERTIFICATES[certificate.state]
     issued = certificate.issued
-    known = {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint} if issued else {}
+    known = _told(issued) if issued else {}
     _note(connection, _named(moved), action, outcome, **known)
+
+
+def note_signed(connection: sa.Connection, node: Node, request_id: str, issued: Issued) -> None:
+    """Note that the CA has signed a certificate for *node* that is not the one ordered."""
+    _note(connection, _of(node, request_id), IntentKind.ISSUE, "done", **_told(issued))
+
+
+def _of(node: Node, request_id: str) -> Row:
+    who: Row = {"platform": node.platform, "certname": node.certname}
+    return who | {"generation": node.generation, "request_id": request_id}
+
+
+def _told(issued: Issued) -> dict[str, str]:
+    return {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint}
 
 
 def _named(moved: sa.RowMapping) -> Row:
@@ -241,7 +254,7 @@ def _lock_head(connection: sa.Connection) -> Head:
 
 def _insert(connection: sa.Connection, rows: Sequence[Row]) -> None:
     try:
-        connection.execute(audit.insert(), rows)
+        connection.execute(_ADD, rows)
     except IntegrityError as exc:
         raise BackendRefused(_STUCK.format("has a row behind its head")) from exc
 

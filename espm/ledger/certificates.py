@@ -14,14 +14,14 @@ from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
 from espm.ledger.lists import listed
 from espm.ledger.schema import among, certificates, standing
-from espm.model import Certificate, CertificateState, IntentKind, KeyMaker, NodeState
+from espm.model import Certificate, CertificateState, IntentKind, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.sql.dml import ReturningUpdate
 
-    from espm.model import Issued, Node
+    from espm.model import Issued, KeyMaker, Node
 
 _ORDERED, _VALID = CertificateState.ORDERED, CertificateState.VALID
 _REVOKING, _REVOKED = CertificateState.REVOKING, CertificateState.REVOKED
@@ -127,17 +127,13 @@ def adopt(connection: sa.Connection, certificate: Certificate, issued: Issued) -
     :raises espm.errors.BackendRefused: it is for another key.
     """
     _check_key(certificate, issued)
-    return _revoking(connection, certificate.generation, issued, certificate.key_maker)
+    return add_revoking(connection, certificate.generation, issued, certificate.key_maker)
 
 
-def disown(connection: sa.Connection, generation: int, issued: Issued) -> Certificate:
-    """Add a certificate of a key that nobody ordered, to be revoked; one row for each serial."""
-    return _revoking(connection, generation, issued, KeyMaker.NODE)
-
-
-def _revoking(
+def add_revoking(
     connection: sa.Connection, generation: int, issued: Issued, maker: KeyMaker
 ) -> Certificate:
+    """Add a certificate that is to be revoked; one row for each serial."""
     values = {"state": _REVOKING, **rows.issued_values(issued)}
     this = sa.and_(
         certificates.c.generation == generation, certificates.c.serial == values["serial"]

@@ -96,6 +96,7 @@ _LEAVE = intents.update().where(_HELD).values(GIVEN_UP)
 _SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
 _SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
 _INSERT = intents.insert()
+_REQUEST = sa.select(intents.c.request_id).where(intents.c.ident == sa.bindparam("of"))
 _CLOSED = sa.select(intents.c.closed_at).where(intents.c.ident == sa.bindparam("of"))
 
 
@@ -187,6 +188,12 @@ def finish(
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:
     """Return whether *intent* was closed, by whomever."""
     return connection.execute(_CLOSED, {"of": intent.ident}).scalar_one() is not None
+
+
+def request_of(connection: sa.Connection, intent: Intent) -> str:
+    """Return the id of the request that *intent* was begun by."""
+    found = connection.execute(_REQUEST, {"of": intent.ident}).scalar_one()
+    return str(found)
 
 
 def supersede(connection: sa.Connection, generation: int) -> None:

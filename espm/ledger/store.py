@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from espm.ledger import certificates, claims, leftovers, nodes, replays, rows
+from espm.ledger import certificates, claims, disowned, leftovers, nodes, replays, rows
 from espm.ledger.claims import now
 from espm.ledger.deletions import Deleting
 from espm.ledger.engine import reading
@@ -211,10 +211,10 @@ class SqlLedger(Deleting, SqlReplays):
         with self._writing() as connection:
             return certificates.adopt(connection, certificate, issued)
 
-    def disown(self, intent: Intent, issued: Issued) -> Certificate:
+    def disown(self, intent: Intent, issued: Issued) -> Certificate | None:
         """See :meth:`espm.ports.Ledger.disown`."""
         with self._writing() as connection:
-            return certificates.disown(connection, intent.generation, issued)
+            return disowned.disown(connection, self._claimant, intent, issued)
 
     def record(self, certificate: Certificate, issued: Issued) -> Certificate:
         """See :meth:`espm.ports.Ledger.record`."""

@@ -125,7 +125,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate we ordered, as the ledger knows it; *issued* is None until it is signed."""
+    """A certificate we ordered, or had signed by mistake, as the ledger knows it.
+
+    :ivar issued: None until it is signed.
+    """
 
     ident: int
     generation: int

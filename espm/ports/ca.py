@@ -42,14 +42,15 @@ class CertificateAuthority(Protocol):
         :raises espm.errors.CertnameTaken: the CA holds a certificate of that name.
         """
 
-    def sign(self, certname: Certname) -> SignedCertificate:
+    def sign(self, certname: Certname, csr: bytes | None = None, /) -> SignedCertificate:
         """Have the CSR that waits signed and return the certificate.
 
         Fine when the CA has signed it meanwhile (autosign).  A CA may let another CSR, which came
         at the same moment, take the place of the one that was handed in, and sign that: the key
         tells.
 
-        :raises espm.errors.CsrPending: that was seen in time, and nothing was signed.
+        :param csr: what was handed in, where that was our doing.
+        :raises espm.errors.CsrPending: another was seen in its place in time, and not signed.
         :raises espm.errors.CsrUnknown: no CSR waits and no certificate exists.
         """
 
@@ -115,7 +116,7 @@ class ForOldAgents(Protocol):
 class Generating(Protocol):
     """A CA whose own command makes the certificates for keys that espm has made."""
 
-    def generate(self, certname: Certname, key: bytes) -> bytes:
+    def generate(self, certname: Certname, key: bytes) -> SignedCertificate:
         """Have a certificate made for the private *key* (PEM) and return it.
 
         What an interruption leaves, a CSR or a certificate of that key, is found as after

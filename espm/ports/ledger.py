@@ -186,11 +186,16 @@ class Ledger(Replays, Protocol):
         Idempotent: there is one row for each serial.
         """
 
-    def disown(self, intent: Intent, issued: Issued) -> Certificate:
+    def disown(self, intent: Intent, issued: Issued) -> Certificate | None:
         """Note a certificate that our call for the node of *intent* got for a key not ordered.
 
-        It is noted as being revoked, so its end is seen to like that of any other.  Idempotent:
-        there is one row for each serial.  Nobody needs to hold the claim: what was signed, was.
+        It is noted as being revoked, so its end is seen to like that of any other, also where
+        *intent* was closed by somebody else meanwhile.  Idempotent: there is one row for each
+        serial.  Nobody needs to hold the claim: what was signed, was.
+
+        :returns: None, and nothing is noted, where a certificate of that name and key is ordered or
+            valid: the CSR that was signed is that order's, which is noted before the CA hears of
+            it.
         """
 
     def mark(self, certificate: Certificate, state: CertificateState) -> Certificate:

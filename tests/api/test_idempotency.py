@@ -61,7 +61,7 @@ def slow(espm: Espm, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any
     reached, free = threading.Event(), threading.Event()
     sign = espm.ca.sign
 
-    def wait(certname: Any) -> SignedCertificate:
+    def wait(certname: Any, _csr: Any = None) -> SignedCertificate:
         reached.set()
         assert free.wait(20)
         return sign(certname)

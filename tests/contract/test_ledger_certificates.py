@@ -28,7 +28,7 @@ from tests.contract.lives import KEY, active, begin, hear, issued, race, reserve
 
 if TYPE_CHECKING:
     from espm.ledger import SqlLedger
-    from espm.model import Certificate
+    from espm.model import Certificate, Intent, Issued
     from espm.ports import Ledger
 
 
@@ -254,6 +254,13 @@ def test_what_another_key_got_leaves_the_node_as_it_was(ledger: Ledger) -> None:
     assert not ledger.is_closed(intent)
 
 
+def disowned(ledger: Ledger, intent: Intent, of: Issued) -> Certificate:
+    """Return what is noted of a certificate for a key that nobody has ordered."""
+    noted = ledger.disown(intent, of)
+    assert noted is not None
+    return noted
+
+
 def test_what_was_signed_for_a_key_nobody_ordered_is_noted_to_be_revoked(ledger: Ledger) -> None:
     """Once for each serial, beside the order, and whoever has the claim by now."""
     node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.ESPM))
@@ -261,9 +268,9 @@ def test_what_was_signed_for_a_key_nobody_ordered_is_noted_to_be_revoked(ledger:
     ledger.leave(intent, "away")
     stranger = issued(key="b2" * 32)
 
-    noted = ledger.disown(intent, stranger)
+    noted = disowned(ledger, intent, stranger)
 
-    assert noted == ledger.disown(intent, stranger)
+    assert noted == disowned(ledger, intent, stranger)
     assert (noted.state, noted.issued) == (CertificateState.REVOKING, stranger)
     assert (noted.key_sha256, noted.key_maker) == (stranger.key_sha256, KeyMaker.NODE)
     assert list(ledger.certificates(node)) == [ordered, noted]
@@ -275,12 +282,53 @@ def test_what_was_signed_for_nobody_is_watched_when_the_node_is_gone(ledger: Led
     ledger.condemn(intent)
     ledger.bury(intent)
 
-    noted = ledger.disown(intent, issued(key="b2" * 32))
+    noted = disowned(ledger, intent, issued(key="b2" * 32))
 
     assert [each for _, each in ledger.watched(3600)] == [noted]
     revoked = ledger.mark(noted, CertificateState.REVOKED)
     assert list(ledger.watched(3600)) == []
-    assert revoked == ledger.disown(intent, issued(key="b2" * 32))
+    assert revoked == disowned(ledger, intent, issued(key="b2" * 32))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_a_later_life_has_ordered_is_not_disowned(ledger: Ledger, *, signed: bool) -> None:
+    """A thread that slept through its lease has had the CSR of its successor signed."""
+    _, slept = reserve(ledger)
+    ledger.condemn(slept)
+    ledger.bury(slept)
+    node, intent = reserve(ledger, key=OrderedKey("b2" * 32, KeyMaker.NODE))
+    if signed:
+        node, _ = ledger.fulfil(intent, issued(key="b2" * 32))
+    [theirs] = ledger.certificates(node)
+
+    assert ledger.disown(slept, issued(key="b2" * 32)) is None
+
+    assert list(ledger.certificates(node)) == [theirs]
+    assert list(ledger.watched(3600)) == []
+
+
+def test_what_was_signed_for_nobody_is_seen_to_though_the_order_is_closed(ledger: Ledger) -> None:
+    """Whoever disowns it may die next, and nobody else would work on a node in force."""
+    node = active(ledger)
+    intent = begin(ledger, node, IntentKind.ISSUE)
+    ledger.close(intent)
+
+    noted = disowned(ledger, intent, issued(key="b2" * 32))
+    disowned(ledger, intent, issued(key="b2" * 32))
+
+    [(current, undo)] = ledger.claim_due()
+    assert (current.generation, undo.kind) == (node.generation, IntentKind.REVOKE)
+    assert list(ledger.certificates(node)) == [noted]
+
+
+def test_what_was_signed_for_nobody_is_left_to_whoever_works_on_the_node(ledger: Ledger) -> None:
+    """An order that is open sees to all that stands when it is over."""
+    node = active(ledger)
+    intent = begin(ledger, node, IntentKind.ISSUE)
+
+    disowned(ledger, intent, issued(key="b2" * 32))
+
+    assert list(ledger.claim_due()) == []
 
 
 def test_what_was_declined_is_void_and_nobody_looks_for_it(ledger: Ledger) -> None:

@@ -190,8 +190,9 @@ def test_trap_5_is_how_our_own_key_gets_its_certificate(old: OldCa) -> None:
     ca = old.connect(native_generate=True)
     assert isinstance(ca, Generating)
     key = x509.new_key("rsa")
-    pem = ca.generate(WEB, x509.key_pem(key))
+    pem, by_us = ca.generate(WEB, x509.key_pem(key))
 
+    assert by_us
     assert x509.parse_certificate(pem).key_sha256 == x509.key_sha256(key.public_key())
     names = ("private_keys", "public_keys", "certs", "certificate_requests")
     left = [path for name in names for path in old.tree.ssldir.joinpath(name).glob("*")]

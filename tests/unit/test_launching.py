@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from espm import certificates, nodes, ordering, x509
+from espm import certificates, endings, nodes, ordering, vigil, x509
 from espm.errors import (
-    BackendRefused,
     BackendUnavailable,
     CertnameTaken,
     CsrMismatch,
     CsrPending,
 )
 from espm.ledger import SqlLedger
-from espm.model import CertificateState, Classification, NodeState, SignedCertificate
+from espm.model import (
+    CertificateState,
+    Classification,
+    IntentKind,
+    KeyMaker,
+    NodeState,
+    OrderedKey,
+    SignedCertificate,
+)
 from tests import hostile
 from tests.alone import CLOUD, NAME, espm_alone
 
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
     from tests.api.platform import Espm
 
 espm = pytest.fixture(espm_alone)
+
+AGAIN = "try again"
 
 #: The DER of the name of the curve of all our keys.
 P256 = bytes.fromhex("06082a8648ce3d030107")
@@ -124,7 +133,7 @@ def test_a_csr_that_overtakes_ours_gets_nothing_that_lasts(espm: Espm) -> None:
     """What our call signed for a stranger is revoked with proof, and the name is free."""
     espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
 
-    with pytest.raises(BackendRefused, match="try again"):
+    with pytest.raises(BackendUnavailable, match=AGAIN):
         launch(espm)
 
     assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
@@ -139,7 +148,7 @@ def test_what_overtook_ours_is_revoked_however_long_that_takes(espm: Espm, actio
     espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
     espm.ca.fail_before[action] = BackendUnavailable("not now")
 
-    with pytest.raises(BackendRefused):
+    with pytest.raises(BackendUnavailable, match="somebody else"):
         launch(espm)
 
     [node] = espm.ledger.nodes()
@@ -167,7 +176,7 @@ def test_an_overtaking_csr_of_a_node_in_force_is_revoked_though_its_order_was_ta
 
     [node] = espm.ledger.nodes()
     espm.ledger.disown = late  # type: ignore[method-assign]
-    with pytest.raises(BackendRefused):
+    with pytest.raises(BackendUnavailable):
         certificates.issue(CLOUD, NAME, ordering.Order(), espm.ports, request_id="r")
 
     assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
@@ -181,7 +190,7 @@ def test_a_disowned_certificate_is_never_kept(espm: Espm) -> None:
     espm.ca.fail_before["revoke"] = BackendUnavailable("not now")
     own = x509.new_csr(NAME, x509.new_key())
 
-    with pytest.raises(BackendRefused):
+    with pytest.raises(BackendUnavailable):
         certificates.issue(CLOUD, NAME, ordering.Order(csr=own), espm.ports, request_id="r")
 
     espm.ca.fail_before.clear()
@@ -193,14 +202,14 @@ def test_a_key_of_a_kind_that_nobody_knows_is_revoked_as_well(espm: Espm) -> Non
     """A stranger may choose one; Puppet Server reads keys that espm's library does not."""
     sign = espm.ca.sign
 
-    def of_an_unknown_curve(certname: Certname) -> SignedCertificate:
+    def of_an_unknown_curve(certname: Certname, _csr: Any = None) -> SignedCertificate:
         plain = load_pem_x509_certificate(sign(certname).pem).tbs_certificate_bytes
         odd = hostile.signed(plain.replace(P256, P256[:-1] + b"\x63"), espm.ca._key)
         espm.ca.issued[certname] = hostile.pem("CERTIFICATE", odd)
         return SignedCertificate(espm.ca.issued[certname], by_us=True)
 
     espm.ca.sign = of_an_unknown_curve  # type: ignore[method-assign]
-    with pytest.raises(BackendRefused, match="try again"):
+    with pytest.raises(BackendUnavailable, match=AGAIN):
         launch(espm)
 
     assert [each.serial for each in signed(espm)] == [*espm.ca.revoked]
@@ -220,6 +229,75 @@ def test_a_certificate_that_nobody_can_tell_whose_it_is_is_told(
     [theirs] = signed(espm)
     assert caplog.text.count(f"the CA signed another key for {NAME}, serial {theirs.serial:X}") == 1
     assert espm.ca.revoked == set()
+
+
+def test_who_slept_through_its_lease_disowns_nothing_of_its_successors(
+    espm: Espm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call has the CSR of the next life signed, whose certificate that is."""
+    csr = x509.new_csr(NAME, x509.new_key())
+    key = OrderedKey(x509.csr_key_sha256(csr) or "", KeyMaker.NODE)
+    begun: list[Any] = []
+
+    def sleep(node: Any) -> None:
+        add = espm.ledger.open_intent(node, [IntentKind.ADD])
+        assert add is not None
+        endings.finish_all([(node, add)], espm.ports)
+        life = espm.ledger.reserve(NAME, "cloud", Classification(), request_id="n", key=key)
+        begun.append(life)
+        espm.ca.submit(NAME, csr)
+
+    monkeypatch.setattr(espm.ports.classifier, "classify", sleep)
+    with pytest.raises(BackendUnavailable, match="another request"):
+        launch(espm)
+
+    [(_, intent)] = begun
+    espm.ledger.fulfil(intent, x509.parse_certificate(espm.ca.sign(NAME).pem))
+    vigil.look_again(60, espm.ports)
+    assert espm.ca.revoked == set()
+    [node] = espm.ledger.nodes()
+    assert [each.state for each in espm.ledger.certificates(node)] == [CertificateState.VALID]
+
+
+@pytest.mark.parametrize("often", [1, 2])
+def test_a_csr_that_overtakes_ours_is_replaced_once_where_that_was_asked_for(
+    espm: Espm, often: int
+) -> None:
+    """It was seen in time; who comes again at the same moment is told of."""
+    theirs, sign = x509.new_csr(NAME, x509.new_key()), espm.ca.sign
+    seen = iter(range(often))
+
+    def overtaken(certname: Certname, _csr: bytes | None = None) -> SignedCertificate:
+        if next(seen, None) is not None:
+            espm.ca.requests[certname] = theirs
+            raise CsrPending(AGAIN)
+        return sign(certname)
+
+    espm.ca.sign = overtaken  # type: ignore[method-assign]
+    if often == 1:
+        assert launch(espm, replace_pending=True).delivery is not None
+        assert espm.ca.requests == {}
+    else:
+        with pytest.raises(CsrPending, match=AGAIN):
+            launch(espm, replace_pending=True)
+        assert espm.ca.requests == {NAME: theirs}
+
+
+def test_what_cannot_be_noted_is_told_with_its_serial(
+    espm: Espm, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is away at that moment, so whose call it was is not known any more."""
+
+    def away(*_: object) -> NoReturn:
+        raise BackendUnavailable(AGAIN)
+
+    espm.ca.overtaking[NAME] = x509.new_csr(NAME, x509.new_key())
+    monkeypatch.setattr(espm.ledger, "disown", away)
+    with pytest.raises(BackendUnavailable, match=AGAIN):
+        launch(espm)
+
+    [theirs] = signed(espm)
+    assert f"the CA signed another key for {NAME}, serial {theirs.serial:X}" in caplog.text
 
 
 def signed(espm: Espm) -> list[Issued]:

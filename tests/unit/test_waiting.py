@@ -13,7 +13,14 @@ from espm import x509
 from espm.ca import directories, http_api
 from espm.ca.signed import Signed
 from espm.ca.waiting import Waiting
-from espm.errors import BackendUnavailable, CertnameTaken, CsrPending, CsrUnknown, InvalidCsr
+from espm.errors import (
+    BackendRefused,
+    BackendUnavailable,
+    CertnameTaken,
+    CsrPending,
+    CsrUnknown,
+    InvalidCsr,
+)
 from espm.model import HEALING, Certname
 from espm.puppet_http import Reply
 from tests.fakes import FakeCa
@@ -177,9 +184,9 @@ def test_a_csr_that_the_ca_does_not_see_is_taken_back(server: Server, tmp_path: 
     place.unlink()
     place.mkdir()
 
-    ca.submit(NAME, csr())
+    ca.submit(NAME, ours := csr())
     with pytest.raises(CsrUnknown):
-        ca.sign(NAME)
+        ca.sign(NAME, ours)
     ca.submit(NAME, csr())
 
     assert [*place.iterdir()] == []
@@ -188,26 +195,39 @@ def test_a_csr_that_the_ca_does_not_see_is_taken_back(server: Server, tmp_path: 
 
 def test_a_csr_that_was_written_over_ours_is_not_signed(server: Server) -> None:
     """Puppet Server looks whether one waits, and writes later; ours may have come in between."""
-    ca, theirs = putting(server), csr()
-    ca.submit(NAME, csr())
+    ca, ours, theirs = putting(server), csr(), csr()
+    ca.submit(NAME, ours)
     file = server.places["certificate_request"] / f"{NAME}.pem"
     file.write_bytes(theirs)
 
     with pytest.raises(CsrPending):
-        ca.sign(NAME)
+        ca.sign(NAME, ours)
 
     assert file.read_bytes() == theirs, "it is not ours to take away"
     assert not [call for call in server.calls if call == f"PUT certificate_status {NAME}"]
 
 
-def test_a_csr_that_is_gone_is_the_cas_to_tell(server: Server) -> None:
-    """Somebody may have signed it by now; what is signed is looked at anyhow."""
+def test_a_csr_of_an_agent_is_signed_whatever_was_put_there_before(server: Server) -> None:
+    """A launch was given up half-way; the agent's CSR is the one that the platform named since."""
     ca = putting(server)
     ca.submit(NAME, csr())
+    file = server.places["certificate_request"] / f"{NAME}.pem"
+    file.write_bytes(csr())
+
+    with pytest.raises(BackendRefused):
+        ca.sign(NAME)
+
+    assert f"PUT certificate_status {NAME}" in server.calls
+
+
+def test_a_csr_that_is_gone_is_the_cas_to_tell(server: Server) -> None:
+    """Somebody may have signed it by now; what is signed is looked at anyhow."""
+    ca, ours = putting(server), csr()
+    ca.submit(NAME, ours)
     (server.places["certificate_request"] / f"{NAME}.pem").unlink()
 
     with pytest.raises(CsrUnknown):
-        ca.sign(NAME)
+        ca.sign(NAME, ours)
 
     assert f"PUT certificate_status {NAME}" in server.calls
 
@@ -297,10 +317,11 @@ def test_only_ours_is_taken_back(tmp_path: Path) -> None:
     """Another's of that name stays, and one that is gone was not there."""
     waiting, ours, theirs = Waiting(tmp_path), csr(), csr()
 
-    assert not waiting.take_back(NAME, ours)
+    waiting.take_back(NAME, ours)
     assert waiting.put(NAME, theirs)
-    assert not waiting.take_back(NAME, ours)
-    assert waiting.take_back(NAME, theirs)
+    waiting.take_back(NAME, ours)
+    assert waiting.has(NAME, theirs)
+    waiting.take_back(NAME, theirs)
     assert [*tmp_path.iterdir()] == []
 
 
