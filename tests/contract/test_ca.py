@@ -152,16 +152,16 @@ def test_a_csr_that_overtook_ours_is_told_in_time_or_by_its_certificate(
     request: pytest.FixtureRequest, ca: CertificateAuthority, name: Certname
 ) -> None:
     """Either it is not signed, or it is known that our call has done so."""
-    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    ca.submit(name, ours := x509.new_csr(name, x509.new_key()))
     theirs = overtake(request, ca, name)
 
     if isinstance(ca, http_api.HttpApi) and ca.puts():
         with pytest.raises(CsrPending):
-            ca.sign(name)
+            ca.sign(name, ours)
         assert ca.certificate(name) is None
         ca.withdraw(name)
     else:
-        pem, by_us = ca.sign(name)
+        pem, by_us = ca.sign(name, ours)
         assert (x509.parse_certificate(pem).key_sha256, by_us) == (theirs, True)
 
 
