@@ -26,7 +26,7 @@ from espm.compose import build_ports
 from espm.config.spec import backend
 from espm.errors import BackendUnavailable, EspmError
 from espm.exposition import Exposition
-from espm.hardening import harden
+from espm.hardening import harden, warn_of_root
 from espm.health import Readiness
 from espm.memory import bound_arenas, return_large, stay_small
 from espm.revoker import Revoker
@@ -57,6 +57,7 @@ def serve(path: Path) -> None:
     bound_arenas()
     return_large()
     log.configure()
+    warn_of_root()
     config = configuration.load(path)
     with ExitStack() as stack:
         lock = stack.enter_context(ledger.lock(config.ledger_url))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 from contextlib import suppress
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 def harden() -> None:
@@ -21,3 +24,9 @@ def harden() -> None:
     # cheroot takes file descriptor 3 for its socket when it sees this, whoever set it.
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
+
+
+def warn_of_root() -> None:
+    """Log that this process may do whatever root may, if it does; espm needs nothing of that."""
+    if os.geteuid() == 0:
+        log.warning("running as root, of which espm needs nothing: let its unit give it a user")

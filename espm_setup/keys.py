@@ -17,7 +17,7 @@ from espm_setup import changes, ini
 from espm_setup.errors import SetupError
 from espm_setup.layout import Layout
 from espm_setup.options import LIMITS
-from espm_setup.report import RELOAD, tell
+from espm_setup.report import RELOAD, espm, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -66,7 +66,7 @@ def add(args: argparse.Namespace) -> None:
         args,
         partial(ini.added, path=path, name=name, keys=keys),
         {"platform": name, "preshared_key": psk},
-        f"Then give the key to the platform. What it may do: espm check -c {path}",
+        f"Then give the key to the platform. What it may do: {espm()} check -c {path}",
     )
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm import x509
@@ -44,6 +48,14 @@ class Report:
 def tell(args: argparse.Namespace, lines: Sequence[str], value: Mapping[str, Json]) -> None:
     """Print *lines* for people, or *value* as JSON for programs, now and not later."""
     print(json.dumps(value, indent=2) if args.json else "\n".join(lines), flush=True)  # noqa: T201
+
+
+def espm() -> str:
+    """Return how to call the espm that this setup belongs to: by its name if a shell finds it."""
+    ours = Path(sys.executable).with_name("espm")
+    found = shutil.which("espm")
+    same = found is not None and Path(found).resolve() == ours.resolve()
+    return "espm" if same or not ours.exists() else shlex.quote(str(ours))
 
 
 def as_json(report: Report, done: Sequence[str] = ()) -> str:
@@ -119,8 +131,8 @@ def _said_of_puppet(hooks: Hooks, report: Report) -> str:
 
 def _next(report: Report) -> list[str]:
     plan = report.plan
-    run = f"runuser -u {report.user} -- espm" if report.user else "espm"
-    after = [f"Then: espm check -c {plan.layout.ini}", f"and:  {run} -c {plan.layout.ini}"]
+    run = f"runuser -u {report.user} -- {espm()}" if report.user else espm()
+    after = [f"Then: {espm()} check -c {plan.layout.ini}", f"and:  {run} -c {plan.layout.ini}"]
     helper = report_tools.steps(plan.tools, report) if plan.tools else []
     return [*helper, *(_connect(plan.hooks, plan) if not report.will_apply else []), *after]
 

@@ -57,6 +57,34 @@ def setup(home: Path) -> Setup:
     return run
 
 
+@pytest.mark.parametrize("on_path", ["ours", "another", "none"])
+def test_what_is_to_be_run_next_works_as_it_is_printed(
+    setup: Setup,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    on_path: str,
+) -> None:
+    """By its name alone only where a shell finds this espm, and no other, by it."""
+    ours, link = tmp_path / "venv/bin/espm", tmp_path / "sbin/espm"
+    for place in (ours, link):
+        place.parent.mkdir(parents=True)
+    ours.write_text("#!/bin/sh\n")
+    ours.chmod(0o755)
+    if on_path == "ours":
+        link.symlink_to(ours)
+    elif on_path == "another":
+        link.write_text("#!/bin/sh\n")
+        link.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(ours.with_name("python")))
+    monkeypatch.setenv("PATH", f"{link.parent}:/usr/bin:/bin")
+
+    assert setup() == 0
+
+    named = "espm" if on_path == "ours" else str(ours)
+    assert f"\nThen: {named} check -c {tmp_path}/etc/espm.ini\n" in capsys.readouterr().out
+
+
 def at(place: Path | str) -> list[str]:
     """Return the options for a set-up in *place*, on a machine without Puppet."""
     return ["-d", str(place), "-c", f"{place}/certs", "--puppet", "/none"]
