@@ -83,13 +83,18 @@ class FakeHoldings:
 
 
 class LiveHoldings:
-    """Those of a private Puppet Server: its files, and the CRL that it serves."""
+    """Those of a private Puppet Server: its files, and the CRL that it serves.
+
+    Names that are there already are another espm's, and not looked at.
+    """
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._agents: set[str] = set()
         self._unfinished: set[int] = set()
         self._seen: set[int] = set()
+        self._others: frozenset[str] = frozenset()
+        self._others = frozenset([*self.issued().values(), *self.waiting()])
 
     def held(self) -> dict[str, int]:
         """Return the serial of the certificate that is held, by name."""
@@ -106,7 +111,7 @@ class LiveHoldings:
         inventory = (self._lab.cadir / "inventory.txt").read_text()
         rows = [line.split() for line in inventory.splitlines()]
         named = ((int(row[0], 16), row[-1].removeprefix("/CN=")) for row in rows)
-        ours = {serial: name for serial, name in named if name.endswith(DOMAIN)}
+        ours = {serial: name for serial, name in named if self._is_ours(name)}
         return {serial: ours[serial] for serial in ours.keys() - self._unfinished}
 
     def note_unfinished(self) -> None:
@@ -140,7 +145,10 @@ class LiveHoldings:
 
     def _files(self, directory: str) -> dict[str, bytes]:
         found: list[Path] = list((self._lab.cadir / directory).glob(f"*{DOMAIN}.pem"))
-        return {path.stem: path.read_bytes() for path in found}
+        return {path.stem: path.read_bytes() for path in found if self._is_ours(path.stem)}
+
+    def _is_ours(self, name: str) -> bool:
+        return name.endswith(DOMAIN) and name not in self._others
 
 
 def _serials(crl: bytes) -> set[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +72,10 @@ def live_world(lab: Lab, scope: str) -> Iterator[World]:
             orders.mkdir()
             orders.chmod(0o777)
             with _nursery(stack, root / "code") as nursery:
-                world = World(LiveHome(stack, nursery, orders), LiveHoldings(lab), Control(orders))
+                home, holdings = LiveHome(stack, nursery, orders), LiveHoldings(lab)
+                # Names that no world of before has left at the CA.
+                names = count(random.randrange(10**6, 10**9))
+                world = World(home, holdings, Control(orders), _names=names)
                 yield world
                 world.kill()
         finally:

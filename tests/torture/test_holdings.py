@@ -27,6 +27,7 @@ class Files:
             (root / place).mkdir()
         (root / "inventory.txt").write_text("")
         self.revoke()
+        self._made = self.anew()
 
     def hand_in(self) -> None:
         """Put a CSR."""
@@ -61,9 +62,12 @@ class Files:
 
     def holdings(self) -> LiveHoldings:
         """Return what the accountant makes of them after the kill."""
-        made = LiveHoldings(SimpleNamespace(cadir=self._root))  # type: ignore[arg-type]
-        made.note_unfinished()
-        return made
+        self._made.note_unfinished()
+        return self._made
+
+    def anew(self) -> LiveHoldings:
+        """Return what an accountant looks at who comes now."""
+        return LiveHoldings(SimpleNamespace(cadir=self._root))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -125,3 +129,14 @@ def test_an_earlier_life_counts(files: Files) -> None:
     files.hand_in()
 
     assert files.holdings().issued() == {serial: NAME}
+
+
+def test_what_another_espm_has_left_does_not_count(files: Files) -> None:
+    """Several worlds have the same CA, one after the other."""
+    files.hand_in()
+    files.note()
+    files.write()
+
+    anew = files.anew()
+
+    assert (anew.issued(), anew.held(), anew.waiting()) == ({}, {}, {})
