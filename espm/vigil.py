@@ -91,7 +91,10 @@ def restore(
     lost = missing(revoked, ports)
     if lost:
         metrics.LOST.inc(sum(issued.serial not in known for _, issued in lost))
-        log.error("the CRL has lost %d revocations that it had shown", len(lost))
+        log.error(
+            "the CRL has lost %d revocations that it had shown; see 'espm doctor revocations'",
+            len(lost),
+        )
         if heal(lost, ports):
             lost = missing(lost, ports)
     return lost

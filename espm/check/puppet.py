@@ -65,7 +65,7 @@ def healing(context: Context) -> Iterator[Finding]:
     if context.ca.can_heal():
         yield Finding("CA healing", State.OK, "revocations that the CA loses can be healed")
     elif not (signed or full):
-        what = "not wanted ([ca] signed_dir is empty); lost revocations are ordered again by name"
+        what = "not wanted ([ca] signed_dir is empty); 'espm doctor revocations' finds what is lost"
         yield Finding("CA healing", State.OK, what)
     else:
         reason = f"{signed} is not the CA's, or closed" if signed else "[ca] signed_dir is empty"
