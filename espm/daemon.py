@@ -57,10 +57,10 @@ def serve(path: Path) -> None:
     bound_arenas()
     return_large()
     log.configure()
-    warn_of_root()
     config = configuration.load(path)
     with ExitStack() as stack:
         lock = stack.enter_context(ledger.lock(config.ledger_url))
+        warn_of_root()
         store = stack.enter_context(ledger.open_ledger(config.ledger_url, lease=LEASE))
         if orphans := store.orphan():
             logger.info("%d operations were under way when espm ended the last time", orphans)

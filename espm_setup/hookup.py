@@ -178,7 +178,8 @@ def _reload(server: Server) -> None:
         raise SetupError(msg) from exc
     if output.status:
         said = output.stderr.decode("utf-8", "replace").strip()
-        msg = f"Puppet Server was not reloaded by '{shlex.join(server.reload)}': {said}"
+        how = shlex.join(server.reload)
+        msg = f"Puppet Server was not reloaded by '{how}': {said}; --reload names another command"
         raise SetupError(msg)
 
 

@@ -307,6 +307,7 @@ def test_a_reload_that_failed_may_have_ended_puppet_server(
     said = capsys.readouterr().err
     assert "Puppet's files are as they were" in said
     assert "if it is not running, start it again" in said
+    assert "--reload names another command" in said
 
 
 def test_without_a_reload_nobody_is_told_to_start_puppet_server(
