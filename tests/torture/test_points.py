@@ -55,7 +55,7 @@ def test_the_points_are_those_of_the_ports(tmp_path: Path, nursery: Nursery) -> 
     reading |= {"backlog", "is_closed", "job", "open_intent", "replay", "can_clean", "can_heal"}
     reading |= {"certificate_count", "platforms_of", "orphans", "has_successor", "revoked"}
     # What comes only when something fails, or when many certificates are revoked at once.
-    reading |= {"condemn", "leave", "claim_left", "adopt", "decline"}
+    reading |= {"condemn", "leave", "claim_left", "adopt", "decline", "disown"}
     reading |= {"mark_all", "clean_all", "heal"}
     with fake_world(tmp_path, nursery) as (world, _):
         passed = {
