@@ -172,14 +172,15 @@ def _signed(
     generate = _generating(request, ports)
     if generate is not None:
         return _offer(lambda: generate(certname), certname, intent, request, ports)
-    try:
+
+    def sign_it() -> SignedCertificate:
         return ports.ca.sign(certname, request.pem)
-    except CsrPending as error:
-        if not request.replaces:
-            raise _in_the_way(certname) from error
-        ports.ca.withdraw(certname)
+
+    def sign_anew() -> SignedCertificate:
         _offer(lambda: _hand_in(certname, request, ports), certname, intent, request, ports)
-        return ports.ca.sign(certname, request.pem)
+        return sign_it()
+
+    return _clearing(sign_it, sign_anew, certname, request, ports)
 
 
 def _another(
@@ -221,16 +222,27 @@ def _offer(
     It says so because of what others have there, so nothing of ours is to be looked for.
     """
     try:
-        try:
-            return call()
-        except CsrPending as error:
-            if not request.replaces:
-                raise _in_the_way(certname) from error
-            ports.ca.withdraw(certname)
-            return call()
+        return _clearing(call, call, certname, request, ports)
     except Conflict:
         ports.ledger.decline(intent)
         raise
+
+
+def _clearing(
+    call: Callable[[], T],
+    again: Callable[[], T],
+    certname: Certname,
+    request: Request,
+    ports: Ports,
+) -> T:
+    """Make the *call*; where another CSR may be removed that is in its way, call *again* then."""
+    try:
+        return call()
+    except CsrPending as error:
+        if not request.replaces:
+            raise _in_the_way(certname) from error
+        ports.ca.withdraw(certname)
+        return again()
 
 
 def _request(

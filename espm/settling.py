@@ -217,9 +217,10 @@ def _tell_of_another(
     certname: Certname, certificate: Certificate, held: Issued, ports: Ports
 ) -> None:
     """Log that the CA has signed another key than was ordered, unless that is being revoked."""
+    if certificate.issued is not None:
+        return
     standing = ports.ledger.certificates_of([certificate.generation])[certificate.generation]
-    known = {each.issued.serial for each in standing if each.issued is not None}
-    if certificate.issued is None and held.serial not in known:
+    if held.serial not in {each.issued.serial for each in standing if each.issued is not None}:
         log.error("the CA signed another key for %s, serial %X", certname, held.serial)
 
 

@@ -13,7 +13,7 @@ from espm.model import CertificateState, Certname
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from espm.model import Certificate, Issued
+    from espm.model import Certificate
 
 
 def latest(generation: int) -> sa.Select[Any]:
@@ -24,31 +24,17 @@ def latest(generation: int) -> sa.Select[Any]:
     return query.order_by(certificates.c.ident.desc()).limit(1)
 
 
-def others(certname: str, certificate: Certificate) -> sa.Select[Any]:
-    """Return the query for other orders of the same name and key, ordered or valid."""
+def orders(certname: str, key_sha256: str) -> sa.Select[Any]:
+    """Return the query for what is ordered or valid of that name and key, of whichever life."""
     return _named().where(
-        nodes.c.certname == certname,
-        certificates.c.key_sha256 == certificate.key_sha256,
-        usable,
-        certificates.c.ident != certificate.ident,
-    )
-
-
-def is_wanted(connection: sa.Connection, certname: str, key_sha256: str) -> bool:
-    """Return whether a certificate of that name and key is ordered or valid, of whichever life."""
-    query = _named().where(
         nodes.c.certname == certname, certificates.c.key_sha256 == key_sha256, usable
     )
-    return connection.execute(query.limit(1)).first() is not None
 
 
-def has_serial(connection: sa.Connection, generation: int, issued: Issued) -> bool:
-    """Return whether a certificate of that serial is noted for the node, whatever its state."""
-    query = sa.select(certificates.c.ident).where(
-        certificates.c.generation == generation,
-        certificates.c.serial == rows.issued_values(issued)["serial"],
-    )
-    return connection.execute(query.limit(1)).first() is not None
+def others(certname: str, certificate: Certificate) -> sa.Select[Any]:
+    """Return the query for other orders of the same name and key, ordered or valid."""
+    same = orders(certname, certificate.key_sha256)
+    return same.where(certificates.c.ident != certificate.ident)
 
 
 def ended_since(moment: datetime) -> sa.Select[Any]:

@@ -127,24 +127,28 @@ def adopt(connection: sa.Connection, certificate: Certificate, issued: Issued) -
     :raises espm.errors.BackendRefused: it is for another key.
     """
     _check_key(certificate, issued)
-    return add_revoking(connection, certificate.generation, issued, certificate.key_maker)
+    return add_revoking(connection, certificate.generation, issued, certificate.key_maker)[0]
 
 
 def add_revoking(
     connection: sa.Connection, generation: int, issued: Issued, maker: KeyMaker
-) -> Certificate:
-    """Add a certificate that is to be revoked; one row for each serial."""
+) -> tuple[Certificate, bool]:
+    """Add a certificate that is to be revoked; one row for each serial.
+
+    :returns: it, and whether it was not known before.
+    """
     values = {"state": _REVOKING, **rows.issued_values(issued)}
     this = sa.and_(
         certificates.c.generation == generation, certificates.c.serial == values["serial"]
     )
     known = connection.execute(sa.select(certificates).where(this)).mappings().first()
     if known is not None:
-        return mark(connection, rows.certificate(known), _REVOKING)
+        return mark(connection, rows.certificate(known), _REVOKING), False
     added = certificates.insert().values(
         generation=generation, key_sha256=issued.key_sha256, key_maker=maker, **values
     )
-    return rows.certificate(connection.execute(added.returning(certificates)).mappings().one())
+    row = connection.execute(added.returning(certificates)).mappings().one()
+    return rows.certificate(row), True
 
 
 def _check_key(certificate: Certificate, issued: Issued) -> None:

@@ -24,11 +24,11 @@ def disown(
 ) -> Certificate | None:
     """See :meth:`espm.ports.Ledger.disown`."""
     node = nodes.lock(connection, intent.generation)
-    if certificate_lists.is_wanted(connection, node.certname, issued.key_sha256):
+    wanted = certificate_lists.orders(node.certname, issued.key_sha256)
+    if connection.execute(wanted.limit(1)).first() is not None:
         return None
-    known = certificate_lists.has_serial(connection, node.generation, issued)
-    noted = certificates.add_revoking(connection, node.generation, issued, KeyMaker.NODE)
-    if not known:
+    noted, new = certificates.add_revoking(connection, node.generation, issued, KeyMaker.NODE)
+    if new:
         audit.note_signed(connection, node, claims.request_of(connection, intent), issued)
     if node.state is NodeState.ACTIVE and claims.is_closed(connection, intent):
         _see_to_it(connection, claimant, node)
