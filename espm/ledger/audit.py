@@ -29,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 from espm.errors import BackendRefused
 from espm.ledger import engine as database
 from espm.ledger.schema import audit, audit_head
+from espm.ledger.statements import Statement
 from espm.model import CertificateState, IntentKind
 
 if TYPE_CHECKING:
@@ -92,11 +93,12 @@ WHO_MOVED = _who(
         ORDER BY intents.number DESC LIMIT 1)""",
 )
 _HEAD = sa.select(audit_head.c.number, audit_head.c.hash).with_for_update()
-_MOVE_HEAD = audit_head.update().where(
-    audit_head.c.number == sa.bindparam("from"), audit_head.c.hash == sa.bindparam("before")
+_MOVE_HEAD = Statement(
+    audit_head.update()
+    .where(audit_head.c.number == sa.bindparam("from"), audit_head.c.hash == sa.bindparam("before"))
+    .values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
 )
-_MOVE_HEAD = _MOVE_HEAD.values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
-_ADD = audit.insert()
+_ADD = Statement(audit.insert())
 
 
 class Known:
@@ -157,7 +159,7 @@ def note_opened(connection: sa.Connection, node: Node, kind: IntentKind, request
 
 
 def note_closed(
-    connection: sa.Connection, intent: Intent, outcome: str, moved: sa.RowMapping
+    connection: sa.Connection, intent: Intent, outcome: str, moved: Sequence[Any]
 ) -> None:
     """Note how *intent* ended, if that is more than what its certificates tell.
 
@@ -168,7 +170,7 @@ def note_closed(
 
 
 def note_certificate(
-    connection: sa.Connection, certificate: Certificate, moved: sa.RowMapping
+    connection: sa.Connection, certificate: Certificate, moved: Sequence[Any]
 ) -> None:
     """Note what has become of *certificate* just now.
 
@@ -196,8 +198,8 @@ def _told(issued: Issued) -> dict[str, str]:
     return {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint}
 
 
-def _named(moved: sa.RowMapping) -> Row:
-    return {name: moved[f"who_{name}"] for name in _WHO}
+def _named(moved: Sequence[Any]) -> Row:
+    return dict(zip(_WHO, moved, strict=True))
 
 
 def _note(
@@ -230,7 +232,7 @@ def _moved(connection: sa.Connection, notes: Sequence[Row], head: Head) -> list[
     rows = _chained(notes, head)
     last = rows[-1]
     values = {"from": head[0], "before": head[1], "to": last["number"], "last": last["hash"]}
-    return rows if connection.execute(_MOVE_HEAD, values).rowcount == 1 else None
+    return rows if _MOVE_HEAD.changed(connection, values) == 1 else None
 
 
 def _chained(notes: Sequence[Row], head: Head) -> list[Row]:
@@ -254,7 +256,7 @@ def _lock_head(connection: sa.Connection) -> Head:
 
 def _insert(connection: sa.Connection, rows: Sequence[Row]) -> None:
     try:
-        connection.execute(_ADD, rows)
+        _ADD.each(connection, rows)
     except IntegrityError as exc:
         raise BackendRefused(_STUCK.format("has a row behind its head")) from exc
 

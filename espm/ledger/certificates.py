@@ -14,12 +14,11 @@ from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
 from espm.ledger.lists import listed
 from espm.ledger.schema import among, certificates, standing
+from espm.ledger.statements import Statement
 from espm.model import Certificate, CertificateState, IntentKind, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from sqlalchemy.sql.dml import ReturningUpdate
 
     from espm.model import Issued, KeyMaker, Node
 
@@ -43,9 +42,13 @@ _BEYOND = {
     _REVOKED: (_REVOKED,),
 }
 #: The certificates of the nodes :of that are ordered, valid or being revoked.
-OUTSTANDING = sa.select(certificates).where(standing, listed(certificates.c.generation, "of"))
-OUTSTANDING = OUTSTANDING.order_by(certificates.c.ident)
-_INSERT = certificates.insert().returning(certificates.c.ident)
+OUTSTANDING = Statement(
+    sa.select(certificates)
+    .where(standing, listed(certificates.c.generation, "of"))
+    .order_by(certificates.c.ident)
+)
+_INSERT = Statement(certificates.insert().returning(certificates.c.ident))
+_WIDTH = len(certificates.c)
 _NEEDED = {IntentKind.ADD: NodeState.ADDING, IntentKind.ISSUE: NodeState.ACTIVE}
 
 
@@ -67,7 +70,7 @@ def insert(
         "state": _ORDERED,
     }
     try:
-        ident = connection.execute(_INSERT, values).scalar_one()
+        ((ident,),) = _INSERT.rows(connection, values)
     except IntegrityError as exc:
         if not is_duplicate(exc):
             raise
@@ -80,8 +83,9 @@ def outstanding(
 ) -> dict[int, list[Certificate]]:
     """Return the certificates that stand, by generation, for each of *generations*."""
     found: dict[int, list[Certificate]] = {generation: [] for generation in generations}
-    for row in connection.execute(OUTSTANDING, {"of": list(found)}).mappings():
-        found[row[certificates.c.generation]].append(rows.certificate(row))
+    for row in OUTSTANDING.rows(connection, {"of": list(found)}):
+        certificate = rows.certificate_of(row)
+        found[certificate.generation].append(certificate)
     return found
 
 
@@ -192,8 +196,8 @@ def mark_all(
     :raises espm.errors.Conflict: from the state of one of them no way leads there.
     """
     this = {"of": [certificate.ident for certificate in many]}
-    found = connection.execute(moving_all(_BEFORE[state]), this | _becoming(state)).mappings()
-    moved = {row[certificates.c.ident]: row for row in found}
+    found = moving_all(_BEFORE[state]).rows(connection, this | _becoming(state))
+    moved = {row[0]: row for row in found}
     return [
         _noted(connection, moved[each.ident])
         if each.ident in moved
@@ -222,17 +226,17 @@ def _move(
 
 
 def _moved(
-    connection: sa.Connection, statement: ReturningUpdate[Any], values: dict[str, Any]
+    connection: sa.Connection, statement: Statement, values: dict[str, Any]
 ) -> Certificate | None:
     """Run an update of at most one certificate; return what it moved, having noted that."""
-    row = connection.execute(statement, values).mappings().first()
+    row = statement.first(connection, values)
     return None if row is None else _noted(connection, row)
 
 
-def _noted(connection: sa.Connection, moved: sa.RowMapping) -> Certificate:
+def _noted(connection: sa.Connection, moved: Sequence[Any]) -> Certificate:
     """Return the certificate that an update returned, having noted what became of it."""
-    certificate = rows.certificate(moved)
-    audit.note_certificate(connection, certificate, moved)
+    certificate = rows.certificate_of(moved)
+    audit.note_certificate(connection, certificate, moved[_WIDTH:])
     return certificate
 
 
@@ -241,21 +245,19 @@ _BY_IDENT = sa.select(certificates).where(_THIS)
 
 
 # What is set is said by the parameters that have the names of columns.
-def _update(
-    this: sa.ColumnElement[bool], states: tuple[CertificateState, ...]
-) -> ReturningUpdate[Any]:
+def _update(this: sa.ColumnElement[bool], states: tuple[CertificateState, ...]) -> Statement:
     moving = certificates.update().where(this, among(certificates.c.state, states))
-    return moving.returning(certificates, *audit.WHO_MOVED)
+    return Statement(moving.returning(certificates, *audit.WHO_MOVED))
 
 
 @cache
-def moving(states: tuple[CertificateState, ...]) -> ReturningUpdate[Any]:
+def moving(states: tuple[CertificateState, ...]) -> Statement:
     """Return the update of the certificate :of if it is in one of *states*."""
     return _update(_THIS, states)
 
 
 @cache
-def moving_all(states: tuple[CertificateState, ...]) -> ReturningUpdate[Any]:
+def moving_all(states: tuple[CertificateState, ...]) -> Statement:
     """Return the update of those of the certificates :of that are in one of *states*."""
     return _update(listed(certificates.c.ident, "of"), states)
 

@@ -49,7 +49,8 @@ class Chain:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "checkout", _take_any_text)
+            sa.event.listen(engine, "connect", _take_any_text)
+            engine.dispose()  # For there may be a connection already.
 
     def ends(self) -> tuple[int, Head | None]:
         """Return the number of the last row and the head, None if somebody removed it."""

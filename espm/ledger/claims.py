@@ -29,6 +29,7 @@ from espm.errors import NodeBusy
 from espm.ledger import audit, replays, rows
 from espm.ledger.lists import listed
 from espm.ledger.schema import intents, still_open
+from espm.ledger.statements import Statement
 from espm.model import Intent
 
 if TYPE_CHECKING:
@@ -71,20 +72,24 @@ _HELD = sa.and_(
     intents.c.attempts == sa.bindparam("tries"),
     still_open,
 )
-_RENEW = intents.update().where(_HELD).values(lease_until=sa.bindparam("until"))
+_RENEW = Statement(intents.update().where(_HELD).values(lease_until=sa.bindparam("until")))
 _END: dict[str, Any] = {
     "closed_at": sa.bindparam("at"),
     "outcome": sa.bindparam("end"),
     "owner": None,
 }
 #: Closes those of the intents :all that were handed out under claims with :tries.
-FINISH = intents.update().where(
-    listed(intents.c.ident, "all"),
-    intents.c.owner == sa.bindparam("by"),
-    intents.c.attempts == sa.bindparam("tries"),
-    still_open,
+FINISH = Statement(
+    intents.update()
+    .where(
+        listed(intents.c.ident, "all"),
+        intents.c.owner == sa.bindparam("by"),
+        intents.c.attempts == sa.bindparam("tries"),
+        still_open,
+    )
+    .values(_END)
+    .returning(intents.c.ident, *audit.WHO_CLOSED)
 )
-FINISH = FINISH.values(_END).returning(intents.c.ident, *audit.WHO_CLOSED)
 #: What gives a claim up until :due, because of :error.
 GIVEN_UP: dict[str, Any] = {
     "owner": None,
@@ -95,7 +100,7 @@ GIVEN_UP: dict[str, Any] = {
 _LEAVE = intents.update().where(_HELD).values(GIVEN_UP)
 _SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
 _SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
-_INSERT = intents.insert()
+_INSERT = Statement(intents.insert())
 _REQUEST = sa.select(intents.c.request_id).where(intents.c.ident == sa.bindparam("of"))
 _CLOSED = sa.select(intents.c.closed_at).where(intents.c.ident == sa.bindparam("of"))
 
@@ -151,7 +156,7 @@ def insert_all(
             }
         )
         audit.note_opened(connection, node, kind, request_id)
-    connection.execute(_INSERT, values)
+    _INSERT.each(connection, values)
     return begun
 
 
@@ -161,7 +166,7 @@ def renew(connection: sa.Connection, claimant: Claimant, intent: Intent) -> None
     :raises espm.errors.NodeBusy: the claim does not stand any more.
     """
     until = {"until": now() + claimant.lease}
-    if connection.execute(_RENEW, claimant.held(intent) | until).rowcount != 1:
+    if _RENEW.changed(connection, claimant.held(intent) | until) != 1:
         raise taken_over()
 
 
@@ -172,12 +177,12 @@ def finish(
 
     :raises espm.errors.NodeBusy: the claim of one of them does not stand any more.
     """
-    closed: dict[str, sa.RowMapping] = {}
+    closed: dict[str, Sequence[Any]] = {}
     for tries in {intent.attempts for intent in many}:
         alike = [intent.ident for intent in many if intent.attempts == tries]
         given = {"all": alike, "by": claimant.instance, "tries": tries}
-        found = connection.execute(FINISH, given | {"at": now(), "end": outcome}).mappings()
-        closed |= {row[intents.c.ident]: row for row in found}
+        found = FINISH.rows(connection, given | {"at": now(), "end": outcome})
+        closed |= {row[0]: row[1:] for row in found}
     if len(closed) != len(many):
         raise taken_over()
     for intent in many:

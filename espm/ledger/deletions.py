@@ -18,6 +18,7 @@ from espm.ledger.engine import BUSY_SECONDS, translating
 from espm.ledger.lists import listed
 from espm.ledger.schema import among, intents, still_open
 from espm.ledger.schema import nodes as table
+from espm.ledger.statements import Statement
 from espm.ledger.writer import Writer
 from espm.model import IntentKind, NodeState
 from espm.together import Together
@@ -51,15 +52,18 @@ class Begun(NamedTuple):
 
 _OF = listed(table.c.generation, "of")
 #: The active nodes :of that nobody else has locked, kept from others until the transaction ends.
-ACTIVE = sa.select(table.c.generation, table.c.version).where(
-    _OF, among(table.c.state, [NodeState.ACTIVE])
+ACTIVE = Statement(
+    sa.select(table.c.generation, table.c.version)
+    .where(_OF, among(table.c.state, [NodeState.ACTIVE]))
+    # What another transaction works on is passed by: nobody is to wait for somebody else's node.
+    .with_for_update(skip_locked=True)
 )
-# What another transaction works on is passed by: nobody is to wait for somebody else's node.
-ACTIVE = ACTIVE.with_for_update(skip_locked=True)
 #: Which of the nodes :of have an open intent.
-BUSY = sa.select(intents.c.generation).where(listed(intents.c.generation, "of"), still_open)
+BUSY = Statement(
+    sa.select(intents.c.generation).where(listed(intents.c.generation, "of"), still_open)
+)
 #: The update of the nodes :of, which are locked.
-MOVE = table.update().where(_OF)
+MOVE = Statement(table.update().where(_OF))
 
 
 class Deleting(Writer):
@@ -110,7 +114,7 @@ def _begin_all(
     if not chosen:
         return [None for _ in wishes]
     moved = {"state": NodeState.DELETING, "updated_at": now()}
-    connection.execute(MOVE, {"of": [*free], **moved})
+    MOVE.changed(connection, {"of": [*free], **moved})
     begun = {each.intent.generation: each for each in _open(connection, claimant, chosen)}
     return [begun.pop(wish.node.generation, None) for wish in wishes]
 
@@ -118,8 +122,8 @@ def _begin_all(
 def _free(connection: sa.Connection, wanted: Sequence[Node]) -> set[int]:
     """Return which of *wanted* are as they are told, and have no open intent."""
     these = {"of": [node.generation for node in wanted]}
-    active = {(row[0], row[1]) for row in connection.execute(ACTIVE, these)}
-    busy = set(connection.execute(BUSY, these).scalars())
+    active = {(row[0], row[1]) for row in ACTIVE.rows(connection, these)}
+    busy = {row[0] for row in BUSY.rows(connection, these)}
     same = {node.generation for node in wanted if (node.generation, node.version) in active}
     return same - busy
 

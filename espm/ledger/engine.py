@@ -10,7 +10,6 @@ PostgreSQL: through psycopg 3 only, with limits on how long a statement or a loc
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from espm.errors import BackendUnavailable, ConfigError, MigrationNeeded
+from espm.ledger import statements
 from espm.ledger.address import database_file
+from espm.ledger.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +30,19 @@ if TYPE_CHECKING:
 #: Seconds that a transaction waits for another one that writes.
 BUSY_SECONDS = 30
 
-_TURN = "espm_turn"
+_BEGIN = "BEGIN IMMEDIATE"
+
+# Options of an engine for SQLite: the connections that are kept to write and to read.
+_WRITER, _READER = "espm_writer", "espm_reader"
 
 # Connections that were used last are used first: each has its own cache of statements and pages.
 # PostgreSQL works for as many threads as ask, and sixteen connections are kept for them.
 _POOL = {"pool_size": 16, "max_overflow": -1, "pool_use_lifo": True}
-# SQLite works in our own process, where one thread runs at a time: with two connections somebody
-# can read while another waits for the disk.  More are memory, half a megabyte each, and nobody is
-# quicker for it.  They are waited for as long as a writer is, by nobody who has one already.
-_FEW = {"pool_size": 2, "max_overflow": 0, "pool_timeout": BUSY_SECONDS, "pool_use_lifo": True}
+# SQLite works in our own process, where one thread runs at a time: with one that writes and one
+# that reads somebody can read while another waits for the disk; a third is for who reads meanwhile.
+# More are memory, half a megabyte each, and nobody is quicker for it.  They are waited for as long
+# as a writer is, by nobody who has one already.
+_FEW = {"pool_size": 3, "max_overflow": 0, "pool_timeout": BUSY_SECONDS, "pool_use_lifo": True}
 
 # The busy timeout comes first, for switching to the write-ahead log may have to wait as well.
 _PRAGMAS = (
@@ -91,28 +96,33 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises espm.errors.BackendUnavailable: the database is away, full, locked or broken.
     :raises sqlalchemy.exc.IntegrityError: a constraint was violated.
     """
-    with translating(), _turn(engine), engine.begin() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        yield connection
+    writer: Kept | None = engine.get_execution_options().get(_WRITER)
+    with translating():
+        if writer is None:
+            with engine.begin() as connection:
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql(_BEGIN)
+                yield connection
+        else:
+            with _turn(writer) as connection:
+                statements.run(connection, _BEGIN)
+                yield connection
+                statements.commit(connection)
 
 
 @contextmanager
-def _turn(engine: sa.Engine) -> Iterator[None]:
+def _turn(writer: Kept) -> Iterator[sa.Connection]:
     """Run the block while no other thread of ours writes to SQLite.
 
     SQLite itself looks again and again, at longer and longer intervals, whether another is done.
     """
-    lock: threading.Lock | None = engine.get_execution_options().get(_TURN)
-    if lock is None:
-        yield
-        return
-    if not lock.acquire(timeout=BUSY_SECONDS):
+    connection = writer.take(BUSY_SECONDS)
+    if connection is None:
         raise PoolTimeout
     try:
-        yield
+        yield connection
     finally:
-        lock.release()
+        writer.give_back()
 
 
 @contextmanager
@@ -124,8 +134,17 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
     :raises espm.errors.BackendUnavailable: the database is away or broken.
     """
-    with translating(), engine.connect() as connection:
-        yield connection
+    reader: Kept | None = engine.get_execution_options().get(_READER)
+    with translating():
+        kept = reader.take(0) if reader else None
+        if reader is None or kept is None:
+            with engine.connect() as connection:
+                yield connection
+            return
+        try:
+            yield kept
+        finally:
+            reader.give_back()
 
 
 @contextmanager
@@ -155,10 +174,22 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     if not database_file(url).exists():
         msg = "the ledger was not created yet: run espm_setup --upgrade"
         raise MigrationNeeded(msg)
-    turn = {_TURN: threading.Lock()}
-    engine = sa.create_engine(url, execution_options=turn, **(options or _FEW))
+    engine = sa.create_engine(url, **(options or _FEW))
     sa.event.listen(engine, "connect", _set_up_sqlite)
+    if not options:
+        _keep(engine)
     return engine
+
+
+def _keep(engine: sa.Engine) -> None:
+    kept = {_WRITER: Kept(engine), _READER: Kept(engine)}
+    engine.update_execution_options(**kept)
+
+    def end(_engine: sa.Engine) -> None:
+        for each in kept.values():
+            each.close()
+
+    sa.event.listen(engine, "engine_disposed", end)
 
 
 def _set_up_sqlite(dbapi: DBAPIConnection, _record: object) -> None:

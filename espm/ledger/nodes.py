@@ -17,6 +17,7 @@ from espm.ledger.claims import now
 from espm.ledger.engine import is_duplicate
 from espm.ledger.lists import listed
 from espm.ledger.schema import among, ended, intents, live, nodes, still_open
+from espm.ledger.statements import Statement
 from espm.model import IntentKind, Node, NodeState
 
 if TYPE_CHECKING:
@@ -33,28 +34,30 @@ _EXCLUDED_BY = {
 
 # Made once: building a statement takes longer than running it.
 #: The live node of the platform :of by the name :name.
-OWNED = sa.select(nodes).where(
-    nodes.c.platform == sa.bindparam("of"), nodes.c.certname == sa.bindparam("name"), live
+OWNED = Statement(
+    sa.select(nodes).where(
+        nodes.c.platform == sa.bindparam("of"), nodes.c.certname == sa.bindparam("name"), live
+    )
 )
 #: Generation and platform of the nodes :of, whether they live or not.
 PLATFORMS = sa.select(nodes.c.generation, nodes.c.platform).where(listed(nodes.c.generation, "of"))
 _THIS = nodes.c.generation == sa.bindparam("of")
-_LOCK = sa.select(nodes).where(_THIS).with_for_update()
+_LOCK = Statement(sa.select(nodes).where(_THIS).with_for_update())
 # From each state; what is set is said by the parameters that have the names of columns.
 _MOVE = {
-    state: nodes.update().where(_THIS, among(nodes.c.state, [state])).returning(nodes)
+    state: Statement(nodes.update().where(_THIS, among(nodes.c.state, [state])).returning(nodes))
     for state in NodeState
 }
 #: The update of those of the nodes :of that are being deleted.
-BURY = nodes.update().where(
-    listed(nodes.c.generation, "of"),
-    among(nodes.c.state, [NodeState.DELETING]),
+BURY = Statement(
+    nodes.update()
+    .where(listed(nodes.c.generation, "of"), among(nodes.c.state, [NodeState.DELETING]))
+    .returning(nodes.c.generation)
 )
-BURY = BURY.returning(nodes.c.generation)
-_INSERT = nodes.insert().returning(nodes.c.generation)
+_INSERT = Statement(nodes.insert().returning(nodes.c.generation))
 #: Whose the name :name is.
-HOLDER = sa.select(nodes.c.platform, nodes.c.state).where(
-    nodes.c.certname == sa.bindparam("name"), live
+HOLDER = Statement(
+    sa.select(nodes.c.platform, nodes.c.state).where(nodes.c.certname == sa.bindparam("name"), live)
 )
 #: The kinds of the open intents of the node :of.
 OPEN = sa.select(intents.c.kind).where(intents.c.generation == sa.bindparam("of"), still_open)
@@ -91,7 +94,7 @@ def insert(
         "updated_at": moment,
     }
     try:
-        generation = connection.execute(_INSERT, values).scalar_one()
+        ((generation,),) = _INSERT.rows(connection, values)
     except IntegrityError as exc:
         if not is_duplicate(exc):
             raise
@@ -100,10 +103,10 @@ def insert(
 
 
 def _check_free(connection: sa.Connection, certname: Certname, platform: str) -> None:
-    holder = connection.execute(HOLDER, {"name": certname}).mappings().first()
+    holder = HOLDER.first(connection, {"name": certname})
     if holder is None:
         return
-    if holder["platform"] == platform and holder["state"] == NodeState.DELETING:
+    if tuple(holder) == (platform, NodeState.DELETING):
         msg = f"{certname} is being deleted; try again when that is done"
         raise NodeBusy(msg)
     raise _taken(certname)
@@ -119,7 +122,7 @@ def find(connection: sa.Connection, platform: str, certname: Certname) -> Node:
     :raises espm.errors.NodeUnknown: it has none.
     """
     wanted = {"of": platform, "name": certname}
-    row = connection.execute(OWNED, wanted).first()
+    row = OWNED.first(connection, wanted)
     if row is None:
         msg = "the platform has no node of that name"
         raise NodeUnknown(msg)
@@ -159,7 +162,8 @@ def fetch(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Node]:
 
 def lock(connection: sa.Connection, generation: int) -> Node:
     """Return the node of *generation*, kept from others until the transaction ends."""
-    return rows.node_of(connection.execute(_LOCK, {"of": generation}).one())
+    (row,) = _LOCK.rows(connection, {"of": generation})
+    return rows.node_of(row)
 
 
 def check_older(node: Node, version: int) -> None:
@@ -180,7 +184,7 @@ def move(
     :raises espm.errors.NodeBusy: it is not in state *was*.
     """
     changed = {"state": becomes, "updated_at": now(), **values}
-    row = connection.execute(_MOVE[was], {"of": generation, **changed}).first()
+    row = _MOVE[was].first(connection, {"of": generation, **changed})
     if row is None:
         msg = f"the node is not in state {was} any more"
         raise NodeBusy(msg)
@@ -192,7 +196,7 @@ def bury(connection: sa.Connection, generations: Sequence[int], end: NodeState) 
     if not generations:
         return set()
     changed = {"state": end, "updated_at": now()}
-    return set(connection.execute(BURY, {"of": generations, **changed}).scalars())
+    return {row[0] for row in BURY.rows(connection, {"of": generations, **changed})}
 
 
 def admit(connection: sa.Connection, node: Node, kind: IntentKind) -> None:

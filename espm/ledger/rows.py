@@ -101,25 +101,23 @@ def intent(row: RowMapping) -> Intent:
 
 
 def certificate(row: RowMapping) -> Certificate:
-    """Return the certificate of *row*."""
+    """Return the certificate of *row*, which may have other columns as well."""
+    return certificate_of([row[column] for column in certificates.c])
+
+
+def certificate_of(row: Sequence[Any]) -> Certificate:
+    """Return the certificate of *row*, which begins with the columns of the table."""
+    ident, generation, key_sha256, maker, state, serial, fingerprint, pem, start, end = row[:10]
+    issued = None
+    if serial:
+        issued = Issued(pem, int(serial, 16), fingerprint, key_sha256, start, end)
     return Certificate(
-        ident=row[certificates.c.ident],
-        generation=row[certificates.c.generation],
-        key_sha256=row[certificates.c.key_sha256],
-        key_maker=KeyMaker(row[certificates.c.key_maker]),
-        state=CertificateState(row[certificates.c.state]),
-        issued=_issued(row) if row[certificates.c.serial] else None,
-    )
-
-
-def _issued(row: RowMapping) -> Issued:
-    return Issued(
-        pem=row[certificates.c.pem],
-        serial=int(row[certificates.c.serial], 16),
-        fingerprint=row[certificates.c.fingerprint],
-        key_sha256=row[certificates.c.key_sha256],
-        not_before=row[certificates.c.not_before],
-        not_after=row[certificates.c.not_after],
+        ident=ident,
+        generation=generation,
+        key_sha256=key_sha256,
+        key_maker=KeyMaker(maker),
+        state=CertificateState(state),
+        issued=issued,
     )
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+import pytest
 import sqlalchemy as sa
 
+from espm.errors import BackendUnavailable
+from espm.ledger import statements
 from espm.model import (
     Certname,
     Classification,
@@ -17,7 +22,7 @@ from espm.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from espm.ledger import SqlLedger
     from espm.model import Intent, OrderedKey
@@ -59,11 +64,72 @@ def issued(key: str = KEY, serial: int = 2**160 - 1) -> Issued:
     return Issued(pem, serial, "f0" * 32, key, start, start + timedelta(days=1825))
 
 
-def hear(ledger: SqlLedger) -> list[str]:
-    """Return a list that gets each statement which the ledger says to its database from now on."""
-    said: list[str] = []
-    sa.event.listen(ledger._engine, "before_cursor_execute", lambda *given: said.append(given[2]))
-    return said
+@contextmanager
+def hear(ledger: SqlLedger) -> Iterator[list[str]]:
+    """Yield a list that gets each statement which the ledger says to its database meanwhile."""
+    with hear_all(ledger) as said:
+        yield said.texts
+
+
+class Said(list[tuple[str, Any]]):
+    """Statements with their parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def note(self, text: str, parameters: Any) -> None:
+        """Add one."""
+        self.append((text, parameters))
+        self.texts.append(text)
+
+
+@contextmanager
+def hear_all(ledger: SqlLedger) -> Iterator[Said]:
+    """As :func:`hear`, with the parameters; those that SQLAlchemy runs and those it does not."""
+    said, engine, run = Said(), ledger._engine, statements.run
+
+    def note(_c: object, _cursor: object, text: str, parameters: Any, *_: object) -> None:
+        said.note(text, parameters)
+
+    def run_noted(connection: sa.Connection, text: str, parameters: Any = (), **how: Any) -> Any:
+        if connection.engine is engine:
+            said.note(text, parameters)
+        return run(connection, text, parameters, **how)
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    with patch.object(statements, "run", run_noted):
+        yield said
+    sa.event.remove(engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def breaking_off(ledger: SqlLedger, *, done: bool) -> Iterator[None]:
+    """Let the commits of the block fail.
+
+    :param done: whether the database has committed.
+    """
+    dialect: Any = ledger._engine.dialect
+    commit = dialect.do_commit
+
+    def commit_and_fail(connection: Any) -> None:
+        if done:
+            commit(connection)
+        msg = "the server closed the connection"
+        raise dialect.loaded_dbapi.OperationalError(msg)
+
+    dialect.do_commit = commit_and_fail
+    try:
+        yield
+    finally:
+        dialect.do_commit = commit
+
+
+@contextmanager
+def broken_off(ledger: SqlLedger, *, done: bool = True) -> Iterator[None]:
+    """Let a commit of the block fail, of which it is told by an error."""
+    with breaking_off(ledger, done=done), pytest.raises(BackendUnavailable):
+        yield
 
 
 def race(*steps: Callable[[], object]) -> list[object]:

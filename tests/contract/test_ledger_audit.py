@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from espm.errors import BackendRefused, BackendUnavailable, NodeBusy
+from espm.errors import BackendRefused, NodeBusy
 from espm.ledger import audit, chain, open_chain, open_ledger
 from espm.ledger.schema import audit_head
 from espm.model import CertificateState, Certname, IntentKind, KeyMaker, NodeState
-from tests.contract.lives import KEY, PLAIN, WEB, active, begin, delete, hear, issued, race, reserve
+from tests.contract.lives import (
+    KEY,
+    PLAIN,
+    WEB,
+    active,
+    begin,
+    broken_off,
+    delete,
+    hear,
+    issued,
+    race,
+    reserve,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -224,13 +236,8 @@ def test_what_could_not_be_committed_is_neither_told_nor_logged(
     """The rows are written, the commit fails: nothing of it happened."""
     _, adding = reserve(ledger)
 
-    def fail(_connection: object) -> None:
-        raise sa.exc.OperationalError(None, None, OSError("disk full"))
-
-    sa.event.listen(ledger._engine, "commit", fail)
-    with pytest.raises(BackendUnavailable):
+    with broken_off(ledger, done=False):
         ledger.activate(adding)
-    sa.event.remove(ledger._engine, "commit", fail)
 
     assert (told(url), logged) == ([], [])
     assert ledger.node("cloud", WEB).state is NodeState.ADDING
@@ -313,17 +320,17 @@ def test_the_head_is_asked_for_only_where_somebody_else_moved_it(
 
     In PostgreSQL, where many write side by side, it is asked for each time and never guessed.
     """
-    said = hear(ledger)
-    for name in ("a", "b", "c"):
-        delete(ledger, active(ledger, name))
-    alone = url.startswith("sqlite")
-    assert _asked(said) == (0 if alone else 3 * 3)
+    with hear(ledger) as said:
+        for name in ("a", "b", "c"):
+            delete(ledger, active(ledger, name))
+        alone = url.startswith("sqlite")
+        assert _asked(said) == (0 if alone else 3 * 3)
 
-    with open_ledger(url) as other:
-        delete(other, active(other, "d"))
-    delete(ledger, active(ledger, "e"))
-    assert _asked(said) == (1 if alone else 4 * 3)
-    assert len([text for text in said if text.startswith("UPDATE audit_head")]) == 4 * 3 + alone
+        with open_ledger(url) as other:
+            delete(other, active(other, "d"))
+        delete(ledger, active(ledger, "e"))
+        assert _asked(said) == (1 if alone else 4 * 3)
+        assert len([text for text in said if text.startswith("UPDATE audit_head")]) == 4 * 3 + alone
     assert fault(url) is None
 
 

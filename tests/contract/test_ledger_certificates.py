@@ -417,13 +417,13 @@ def test_what_was_revoked_comes_a_few_at_a_time(
 
 def test_looking_at_what_was_revoked_takes_few_statements(ledger: SqlLedger) -> None:
     """It is looked at every few seconds, and each statement stays, in its driver's memory too."""
-    said = hear(ledger)
-    new = []
-    for number in range(1, 17):
-        _revoked(ledger, Certname(f"web-{number}.example.com"), serial=number)
-        before = set(said)
-        assert len(list(ledger.revoked(3600))) == number
-        new += [number] if set(said) > before else []
+    with hear(ledger) as said:
+        new = []
+        for number in range(1, 17):
+            _revoked(ledger, Certname(f"web-{number}.example.com"), serial=number)
+            before = set(said)
+            assert len(list(ledger.revoked(3600))) == number
+            new += [number] if set(said) > before else []
 
     assert new == [1]
 
@@ -432,20 +432,22 @@ def test_any_number_of_retirements_at_once_is_told_in_the_same_statements(
     ledger: SqlLedger,
 ) -> None:
     """Each statement stays with each connection, so one for each number would be memory."""
-    said = hear(ledger)
-    new, serial = [], count(1)
-    for number in range(2, 6):
-        names = [Certname(f"web-{number}-{each}.example.com") for each in range(number)]
-        valid = [_valid(ledger, name, next(serial)) for name in names]
-        intents = [begin(ledger, ledger.node("cloud", name), IntentKind.DELETE) for name in names]
-        before = set(said)
-        ledger.certificates_of([each.generation for each in valid])
-        ledger.platforms_of(valid)
-        for state in (CertificateState.REVOKING, CertificateState.REVOKED):
-            assert {each.state for each in ledger.mark_all(valid, state)} == {state}
-        ledger.bury(*intents)
-        assert not [name for name in names if not ledger.was_deleted("cloud", name)]
-        new += [number] if set(said) > before else []
+    with hear(ledger) as said:
+        new, serial = [], count(1)
+        for number in range(2, 6):
+            names = [Certname(f"web-{number}-{each}.example.com") for each in range(number)]
+            valid = [_valid(ledger, name, next(serial)) for name in names]
+            intents = [
+                begin(ledger, ledger.node("cloud", name), IntentKind.DELETE) for name in names
+            ]
+            before = set(said)
+            ledger.certificates_of([each.generation for each in valid])
+            ledger.platforms_of(valid)
+            for state in (CertificateState.REVOKING, CertificateState.REVOKED):
+                assert {each.state for each in ledger.mark_all(valid, state)} == {state}
+            ledger.bury(*intents)
+            assert not [name for name in names if not ledger.was_deleted("cloud", name)]
+            new += [number] if set(said) > before else []
 
     assert new == [2]
 

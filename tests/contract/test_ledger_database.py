@@ -19,7 +19,7 @@ from espm.errors import BackendUnavailable, NodeBusy, VersionMismatch
 from espm.ledger import current, lock, open_ledger, upgrade
 from espm.ledger.engine import writing
 from espm.model import Certname, Classification, IntentKind, NodeState
-from tests.contract.lives import PLAIN, WEB, active, begin, race, reserve
+from tests.contract.lives import PLAIN, WEB, active, begin, hear, race, reserve
 
 if TYPE_CHECKING:
     from espm.ledger import SqlLedger
@@ -136,7 +136,8 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(sqlite_url: str) -> None:
         before = counted(sqlite_url)
         huge = Classification(parameters={"text": "x" * 10_000_000})
         limit = "PRAGMA max_page_count = 100"
-        sa.event.listen(ledger._engine, "begin", lambda c: c.exec_driver_sql(limit))
+        sa.event.listen(ledger._engine, "connect", lambda c, _: c.execute(limit).close())
+        ledger._engine.dispose()
 
         with pytest.raises(BackendUnavailable) as caught:
             ledger.reserve(Certname("big"), "cloud", huge, request_id="r")
@@ -155,7 +156,8 @@ def test_a_locked_database_is_unavailable(sqlite_url: str, tmp_path: Path) -> No
     ):
         node = active(ledger)
         hasty = "PRAGMA busy_timeout = 1"
-        sa.event.listen(ledger._engine, "checkout", lambda c, *_rest: c.execute(hasty).close())
+        sa.event.listen(ledger._engine, "connect", lambda c, _: c.execute(hasty).close())
+        ledger._engine.dispose()
         other.execute("BEGIN IMMEDIATE")
 
         for write in (lambda: reserve(ledger, "b"), ledger.ping):
@@ -232,11 +234,8 @@ def test_many_threads_lose_no_change(ledger: SqlLedger) -> None:
 def test_a_question_is_one_statement(ledger: SqlLedger) -> None:
     """Whoever only asks opens no transaction around it."""
     active(ledger)
-    said: list[str] = []
-    engine = ledger._engine
-    sa.event.listen(engine, "before_cursor_execute", lambda *found: said.append(found[2]))
-
-    ledger.node("cloud", WEB)
+    with hear(ledger) as said:
+        ledger.node("cloud", WEB)
 
     assert len(said) == 1, said
 

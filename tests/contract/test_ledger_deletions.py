@@ -15,7 +15,18 @@ from espm.ledger import open_chain, open_ledger
 from espm.ledger.deletions import Begun
 from espm.model import IntentKind, KeyMaker, NodeState, OrderedKey
 from tests.api.wire import wait_until
-from tests.contract.lives import KEY, PLAIN, WEB, active, begin, hear, issued, race, reserve
+from tests.contract.lives import (
+    KEY,
+    PLAIN,
+    WEB,
+    active,
+    begin,
+    breaking_off,
+    hear,
+    issued,
+    race,
+    reserve,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,14 +95,14 @@ def test_so_does_one_that_supersedes_another(ledger: SqlLedger) -> None:
 def test_many_at_the_same_time_take_the_statements_of_one(ledger: SqlLedger, url: str) -> None:
     """Each is begun, and told in the audit log with its own request."""
     nodes = [active(ledger, f"n{number}") for number in range(30)]
-    said = hear(ledger)
-    ledger.begin_deletion(nodes[0], request_id="r-first")
-    one = len(said)
-    said.clear()
+    with hear(ledger) as said:
+        ledger.begin_deletion(nodes[0], request_id="r-first")
+        one = len(said)
+        said.clear()
 
-    results = at_once(ledger, *deletions(ledger, *nodes[1:]))
+        results = at_once(ledger, *deletions(ledger, *nodes[1:]))
 
-    assert len(said) == one
+        assert len(said) == one
     assert [result[0].generation for result in results if isinstance(result, tuple)] == [
         node.generation for node in nodes[1:]
     ]
@@ -132,13 +143,8 @@ def test_where_the_database_breaks_off_none_has_begun(sqlite_url: str) -> None:
     with open_ledger(sqlite_url) as ledger:
         nodes = [active(ledger, f"n{number}") for number in range(3)]
 
-        def break_off(_connection: sa.Connection) -> None:
-            what, why = "COMMIT", OSError("disk I/O error")
-            raise sa.exc.OperationalError(what, {}, why)
-
-        sa.event.listen(ledger._engine, "commit", break_off)
-        results = at_once(ledger, *deletions(ledger, *nodes))
-        sa.event.remove(ledger._engine, "commit", break_off)
+        with breaking_off(ledger, done=False):
+            results = at_once(ledger, *deletions(ledger, *nodes))
 
         assert [type(result) for result in results] == [BackendUnavailable] * 3
         assert len(ledger._owed.all()) == 3

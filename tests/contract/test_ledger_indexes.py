@@ -20,6 +20,7 @@ from espm.ledger import (
     replays,
 )
 from espm.ledger.schema import Instant
+from espm.ledger.statements import Statement
 from espm.model import (
     Certificate,
     CertificateState,
@@ -39,11 +40,11 @@ _KINDS = tuple(IntentKind)
 _MADE = (KeyMaker.ESPM, CertificateState.VOID, None)
 _KEY = ReplayKey("cloud", "/v1/nodes", "k-1")
 
-Making = Callable[[Node], "sa.Executable | tuple[sa.Executable, dict[str, Any]]"]
+Making = Callable[[Node], "sa.Executable | tuple[sa.Executable | Statement, dict[str, Any]]"]
 
 QUERIES: dict[str, tuple[Making, str]] = {
-    "node": (lambda _n: nodes.OWNED.params(of="cloud", name=WEB), "ix_nodes_live"),
-    "taken": (lambda _n: nodes.HOLDER.params(name=WEB), "uq_nodes_live"),
+    "node": (lambda _n: (nodes.OWNED, {"of": "cloud", "name": WEB}), "ix_nodes_live"),
+    "taken": (lambda _n: (nodes.HOLDER, {"name": WEB}), "uq_nodes_live"),
     "page": (lambda _n: nodes.page("cloud", None, WEB, 10), "ix_nodes_live"),
     "first page": (lambda _n: nodes.page("cloud", None, None, 10), "ix_nodes_live"),
     "state": (lambda _n: nodes.page("cloud", NodeState.ACTIVE, WEB, 10), "ix_nodes_live"),
@@ -150,7 +151,9 @@ def fill(ledger: SqlLedger) -> None:
             connection.execute(sa.text("ANALYZE"))
 
 
-def plan(connection: sa.Connection, query: sa.Executable, values: dict[str, Any]) -> str:
+def plan(
+    connection: sa.Connection, query: sa.Executable | Statement, values: dict[str, Any]
+) -> str:
     """Return how the database answers *query*, sent just as espm sends it."""
     sent: list[tuple[str, Any]] = []
 
@@ -158,7 +161,7 @@ def plan(connection: sa.Connection, query: sa.Executable, values: dict[str, Any]
         sent.append((statement, parameters))
 
     sa.event.listen(connection, "before_cursor_execute", note)
-    connection.execute(query, values)
+    connection.execute(query.source if isinstance(query, Statement) else query, values)
     sa.event.remove(connection, "before_cursor_execute", note)
     explain = "EXPLAIN" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
     [(statement, parameters)] = sent

@@ -58,19 +58,19 @@ def count(ledger: SqlLedger) -> int:
 
 def test_keys_are_not_asked_for_where_none_was_given(ledger: SqlLedger) -> None:
     """Who began an operation knows that; who carries one on does not, and asks."""
-    said = hear(ledger)
-    ledger.activate(reserve(ledger, "a")[1])
-    node, intent = reserve(ledger, "b")
-    ledger.order(intent, KEY, KeyMaker.NODE)
-    ledger.fulfil(intent, issued())
-    delete(ledger, ledger.node("cloud", node.certname))
-    assert not [text for text in said if "replays" in text]
+    with hear(ledger) as said:
+        ledger.activate(reserve(ledger, "a")[1])
+        node, intent = reserve(ledger, "b")
+        ledger.order(intent, KEY, KeyMaker.NODE)
+        ledger.fulfil(intent, issued())
+        delete(ledger, ledger.node("cloud", node.certname))
+        assert not [text for text in said if "replays" in text]
 
-    _, intent = reserve(ledger, "c")
-    ledger.leave(intent, "so")
-    [(_, claimed)] = ledger.claim_due()
-    ledger.activate(claimed)
-    assert len([text for text in said if "replays" in text]) == 1
+        _, intent = reserve(ledger, "c")
+        ledger.leave(intent, "so")
+        [(_, claimed)] = ledger.claim_due()
+        ledger.activate(claimed)
+        assert len([text for text in said if "replays" in text]) == 1
 
 
 def test_a_key_is_noted_with_the_addition_it_begins(ledger: SqlLedger) -> None:

