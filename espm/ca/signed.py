@@ -17,6 +17,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from espm import files
 from espm.ca.probes import sweep, writable
 from espm.model import HEALING, Certname
 
@@ -30,6 +31,7 @@ class Signed:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._name = str(path)
 
     def read(self, certname: Certname) -> bytes | None:
         """Return the certificate of *certname*, None if there is none.
@@ -37,10 +39,10 @@ class Signed:
         :raises OSError: it may not be read.
         """
         try:
-            return (self._path / f"{certname}.pem").read_bytes()
+            return files.read(f"{self._name}/{certname}.pem")
         except FileNotFoundError:
             # Where the directory itself is gone, this does not tell anything.
-            os.stat(self._path)  # noqa: PTH116 -- as cheap as can be
+            os.stat(self._name)  # noqa: PTH116 -- as cheap as can be
             return None
 
     @contextmanager

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from espm import files
 from espm.ca.probes import sweep
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from espm.model import Certname
 
 
@@ -24,6 +24,7 @@ class Waiting:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._name = str(path)
 
     def put(self, certname: Certname, csr: bytes) -> bool:
         """Put a CSR there; return False where one of that name waits.
@@ -32,21 +33,21 @@ class Waiting:
 
         :raises OSError: it can't be written there, or not in this way.
         """
-        flags = os.O_TMPFILE | os.O_WRONLY
-        with os.fdopen(os.open(self._path, flags, 0o644), "wb") as opened:
+        flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+        fd = os.open(self._name, flags, 0o644)
+        try:
             # Puppet Server's user must be able to read it, whatever our umask is.
-            os.fchmod(opened.fileno(), 0o644)
-            opened.write(csr)
-            opened.flush()
+            os.fchmod(fd, 0o644)
+            files.fill(fd, csr)
             # Puppet Server can't list its CSRs any more where one of them is an empty file.
-            os.fsync(opened.fileno())
+            os.fsync(fd)
             # linkat(2) has no other way to a file without a name that needs no privilege; os.link
             # calls it only where a descriptor is given.
-            nameless = f"/proc/self/fd/{opened.fileno()}"
-            try:
-                os.link(nameless, self._file(certname), src_dir_fd=opened.fileno())
-            except FileExistsError:
-                return False
+            os.link(f"/proc/self/fd/{fd}", self._file(certname), src_dir_fd=fd)
+        except FileExistsError:
+            return False
+        finally:
+            os.close(fd)
         return True
 
     def has_another(self, certname: Certname, csr: bytes) -> bool:
@@ -70,7 +71,7 @@ class Waiting:
 
         :raises OSError: it may not be removed.
         """
-        self._file(certname).unlink(missing_ok=True)
+        Path(self._file(certname)).unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what a process left that was killed while it tried the directory."""
@@ -79,8 +80,8 @@ class Waiting:
     def _read(self, certname: Certname) -> bytes | None:
         """Return the CSR of *certname*; None where there is none, or it can't be told."""
         with suppress(OSError):
-            return self._file(certname).read_bytes()
+            return files.read(self._file(certname))
         return None
 
-    def _file(self, certname: Certname) -> Path:
-        return self._path / f"{certname}.pem"
+    def _file(self, certname: Certname) -> str:
+        return f"{self._name}/{certname}.pem"

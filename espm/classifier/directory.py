@@ -17,6 +17,7 @@ import stat
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from espm import files
 from espm.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -152,8 +153,10 @@ class Opened:
             if exc.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
                 return b""
             raise
-        with os.fdopen(fd, "rb") as opened:
-            return opened.read() if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        try:
+            return files.content(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        finally:
+            os.close(fd)
 
     @contextmanager
     def aside(self, content: bytes, *, at_once: bool = True) -> Iterator[Aside]:
@@ -195,15 +198,15 @@ class Opened:
         file = _ASIDE + secrets.token_hex(8)
         fd = os.open(file, _NEW, FILE_MODE, dir_fd=self._fd)
         try:
-            with os.fdopen(fd, "wb") as opened:
-                os.fchmod(fd, FILE_MODE)
-                _give(fd, self._fd)
-                opened.write(content)
-                opened.flush()
-                os.fsync(fd)
+            os.fchmod(fd, FILE_MODE)
+            _give(fd, self._fd)
+            files.fill(fd, content)
+            os.fsync(fd)
         except OSError:
             self.drop(file)
             raise
+        finally:
+            os.close(fd)
         return file
 
     def overwritten(self, file: str, at: int, octets: bytes) -> BinaryIO | None:
