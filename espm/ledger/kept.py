@@ -59,8 +59,8 @@ class Kept:
         try:
             if connection.in_transaction():
                 connection.rollback()
-            else:
-                connection.connection.rollback()
+            elif (driver := connection.connection.dbapi_connection) and driver.in_transaction:
+                driver.rollback()
         except (DBAPIError, sqlite3.Error):
             self._drop()
 

@@ -9,14 +9,13 @@ have to travel anyhow, and are run by SQLAlchemy.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import sqlalchemy as sa
     from sqlalchemy.sql.dml import UpdateBase
@@ -109,10 +108,12 @@ def run(
     :param many: whether *parameters* are a list of such, and it is run for each.
     :raises sqlalchemy.exc.DBAPIError: as when SQLAlchemy runs it.
     """
-    driver: Any = connection.connection.driver_connection
-    with _translating(connection, text):
+    driver: Any = connection.connection.dbapi_connection
+    try:
         execute = driver.executemany if many else driver.execute
         cursor: sqlite3.Cursor = execute(text, parameters)
+    except sqlite3.Error as error:
+        raise _as_told(connection, text, error) from error
     return cursor
 
 
@@ -121,18 +122,15 @@ def commit(connection: sa.Connection) -> None:
 
     :raises sqlalchemy.exc.DBAPIError: as when SQLAlchemy commits.
     """
-    with _translating(connection, "COMMIT"):
-        connection.dialect.do_commit(connection.connection)
-
-
-@contextmanager
-def _translating(connection: sa.Connection, text: str) -> Iterator[None]:
-    dialect = connection.dialect
-    base = dialect.loaded_dbapi.Error
     try:
-        yield
-    except base as exc:
-        raise DBAPIError.instance(text, None, exc, base, dialect=dialect) from exc
+        connection.dialect.do_commit(connection.connection)
+    except sqlite3.Error as error:
+        raise _as_told(connection, "COMMIT", error) from error
+
+
+def _as_told(connection: sa.Connection, text: str, error: sqlite3.Error) -> BaseException:
+    """Return what SQLAlchemy raises for *error*."""
+    return DBAPIError.instance(text, None, error, sqlite3.Error, dialect=connection.dialect)
 
 
 def _compile(
