@@ -198,15 +198,16 @@ class Opened:
         file = _ASIDE + secrets.token_hex(8)
         fd = os.open(file, _NEW, FILE_MODE, dir_fd=self._fd)
         try:
-            os.fchmod(fd, FILE_MODE)
-            _give(fd, self._fd)
-            files.fill(fd, content)
-            os.fsync(fd)
+            try:
+                os.fchmod(fd, FILE_MODE)
+                _give(fd, self._fd)
+                files.fill(fd, content)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
         except OSError:
             self.drop(file)
             raise
-        finally:
-            os.close(fd)
         return file
 
     def overwritten(self, file: str, at: int, octets: bytes) -> BinaryIO | None:

@@ -143,9 +143,13 @@ def writing(engine: sa.Engine, known: Known) -> Iterator[sa.Connection]:
     """
     notes: list[Row] = []
     with database.writing(engine) as connection:
-        connection.execution_options(**{_NOTES: notes})
-        yield connection
-        rows = _append(connection, notes, known.guess(connection)) if notes else []
+        connection.info[_NOTES] = notes
+        try:
+            yield connection
+            rows = _append(connection, notes, known.guess(connection)) if notes else []
+        finally:
+            # Another transaction of this connection must not note anything where nobody looks.
+            connection.info.pop(_NOTES, None)
     if rows:
         known.head = rows[-1]["number"], rows[-1]["hash"]
     for row in rows:
@@ -211,7 +215,7 @@ def _note(
 ) -> None:
     row = {"serial": None, "fingerprint": None, **certificate}
     row |= {"action": str(action), "outcome": outcome, **who}
-    connection.get_execution_options()[_NOTES].append(row)
+    connection.info[_NOTES].append(row)
 
 
 def _append(connection: sa.Connection, notes: Sequence[Row], guess: Head | None) -> list[Row]:

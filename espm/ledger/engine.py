@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from espm.errors import BackendUnavailable, ConfigError, MigrationNeeded
 from espm.ledger import statements
 from espm.ledger.address import database_file
-from espm.ledger.kept import Kept
+from espm.ledger.few import Few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,16 +33,15 @@ BUSY_SECONDS = 30
 _BEGIN = "BEGIN IMMEDIATE"
 
 # Options of an engine for SQLite: the connections that are kept to write and to read.
-_WRITER, _READER = "espm_writer", "espm_reader"
+_WRITERS, _READERS = "espm_writers", "espm_readers"
 
 # Connections that were used last are used first: each has its own cache of statements and pages.
 # PostgreSQL works for as many threads as ask, and sixteen connections are kept for them.
 _POOL = {"pool_size": 16, "max_overflow": -1, "pool_use_lifo": True}
-# SQLite works in our own process, where one thread runs at a time: with one that writes and one
-# that reads somebody can read while another waits for the disk; a third is for who reads meanwhile.
-# More are memory, half a megabyte each, and nobody is quicker for it.  They are waited for as long
-# as a writer is, by nobody who has one already.
-_FEW = {"pool_size": 3, "max_overflow": 0, "pool_timeout": BUSY_SECONDS, "pool_use_lifo": True}
+# SQLite works in our own process, where one thread runs at a time: with one that writes and two
+# that read somebody can read while another waits for the disk, or looks for long.  More are memory,
+# half a megabyte each, and nobody is quicker for it.
+_WRITING, _READING = 1, 2
 
 # The busy timeout comes first, for switching to the write-ahead log may have to wait as well.
 _PRAGMAS = (
@@ -78,9 +77,11 @@ _SESSION = (
 def connect(url: sa.URL, **options: Any) -> sa.Engine:
     """Return an engine for *url*, from :func:`espm.ledger.address.parse`; nothing is connected yet.
 
-    It is for :func:`writing` and :func:`reading`: by itself it begins no transaction in SQLite.
+    It is for :func:`writing` and :func:`reading`: by itself it begins no transaction in SQLite.  It
+    must be disposed of, for it keeps connections.
 
-    :param options: arguments for :func:`sqlalchemy.create_engine`, in place of a pool.
+    :param options: arguments for :func:`sqlalchemy.create_engine`, in place of a pool; nothing is
+        kept then, and writers take no turns.
     :raises espm.errors.ConfigError: the driver is not installed.
     :raises espm.errors.MigrationNeeded: the SQLite database was not created yet.
     """
@@ -96,33 +97,20 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises espm.errors.BackendUnavailable: the database is away, full, locked or broken.
     :raises sqlalchemy.exc.IntegrityError: a constraint was violated.
     """
-    writer: Kept | None = engine.get_execution_options().get(_WRITER)
+    writers: Few | None = engine.get_execution_options().get(_WRITERS)
     with translating():
-        if writer is None:
+        if writers is None:
             with engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql(_BEGIN)
                 yield connection
         else:
-            with _turn(writer) as connection:
+            # SQLite itself looks again and again, at longer and longer intervals, whether another
+            # is done; so threads of ours wait here.
+            with _one_of(writers) as connection:
                 statements.run(connection, _BEGIN)
                 yield connection
                 statements.commit(connection)
-
-
-@contextmanager
-def _turn(writer: Kept) -> Iterator[sa.Connection]:
-    """Run the block while no other thread of ours writes to SQLite.
-
-    SQLite itself looks again and again, at longer and longer intervals, whether another is done.
-    """
-    connection = writer.take(BUSY_SECONDS)
-    if connection is None:
-        raise PoolTimeout
-    try:
-        yield connection
-    finally:
-        writer.give_back()
 
 
 @contextmanager
@@ -134,17 +122,20 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
     :raises espm.errors.BackendUnavailable: the database is away or broken.
     """
-    reader: Kept | None = engine.get_execution_options().get(_READER)
-    with translating():
-        kept = reader.take(0) if reader else None
-        if reader is None or kept is None:
-            with engine.connect() as connection:
-                yield connection
-            return
-        try:
-            yield kept
-        finally:
-            reader.give_back()
+    readers: Few | None = engine.get_execution_options().get(_READERS)
+    with translating(), _one_of(readers) if readers else engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def _one_of(few: Few) -> Iterator[sa.Connection]:
+    connection = few.take(BUSY_SECONDS)
+    if connection is None:
+        raise PoolTimeout
+    try:
+        yield connection
+    finally:
+        few.give_back(connection)
 
 
 @contextmanager
@@ -174,7 +165,8 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     if not database_file(url).exists():
         msg = "the ledger was not created yet: run espm_setup --upgrade"
         raise MigrationNeeded(msg)
-    engine = sa.create_engine(url, **(options or _FEW))
+    few = {"pool_size": _WRITING + _READING, "max_overflow": 0}
+    engine = sa.create_engine(url, **(options or few))
     sa.event.listen(engine, "connect", _set_up_sqlite)
     if not options:
         _keep(engine)
@@ -182,7 +174,7 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
 
 
 def _keep(engine: sa.Engine) -> None:
-    kept = {_WRITER: Kept(engine), _READER: Kept(engine)}
+    kept = {_WRITERS: Few(engine, _WRITING), _READERS: Few(engine, _READING)}
     engine.update_execution_options(**kept)
 
     def end(_engine: sa.Engine) -> None:

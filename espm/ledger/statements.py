@@ -69,7 +69,7 @@ class Statement:
         if connection.dialect.name != "sqlite":
             return connection.execute(self.source, values).all()
         text = self._text(connection, values)
-        found = run(connection, text.text, text.parameters(values)).fetchall()
+        found, _ = run(connection, text.text, text.parameters(values))
         return [text.ours(row) for row in found] if text.found else found
 
     def first(self, connection: sa.Connection, values: Mapping[str, Any]) -> Sequence[Any] | None:
@@ -78,11 +78,11 @@ class Statement:
         return found[0] if found else None
 
     def changed(self, connection: sa.Connection, values: Mapping[str, Any]) -> int:
-        """Run it, and return how many rows it has changed."""
+        """Run it, which returns no rows, and return how many it has changed."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self.source, values).rowcount
         text = self._text(connection, values)
-        return run(connection, text.text, text.parameters(values)).rowcount
+        return run(connection, text.text, text.parameters(values))[1]
 
     def each(self, connection: sa.Connection, many: Sequence[Mapping[str, Any]]) -> None:
         """Run it for each of *many*, one at least, which name the same parameters."""
@@ -102,19 +102,19 @@ class Statement:
 
 def run(
     connection: sa.Connection, text: str, parameters: Sequence[Any] = (), *, many: bool = False
-) -> sqlite3.Cursor:
-    """Have SQLite's driver run *text*.
+) -> tuple[list[Sequence[Any]], int]:
+    """Have SQLite's driver run *text*; return the rows that it returns, or how many it has changed.
 
     :param many: whether *parameters* are a list of such, and it is run for each.
     :raises sqlalchemy.exc.DBAPIError: as when SQLAlchemy runs it.
     """
     driver: Any = connection.connection.dbapi_connection
     try:
-        execute = driver.executemany if many else driver.execute
-        cursor: sqlite3.Cursor = execute(text, parameters)
+        cursor = (driver.executemany if many else driver.execute)(text, parameters)
+        # Not outside: a row is looked for and read only now.
+        return cursor.fetchall(), cursor.rowcount
     except sqlite3.Error as error:
         raise _as_told(connection, text, error) from error
-    return cursor
 
 
 def commit(connection: sa.Connection) -> None:
@@ -137,14 +137,15 @@ def _compile(
     source: sa.Select[Any] | UpdateBase, dialect: sa.Dialect, names: Sequence[str]
 ) -> _Text:
     compiled: Any = source.compile(dialect=dialect, column_keys=list(names))
+    fixed = compiled.construct_params(dict.fromkeys(names))  # raises where a name is missing
     given: list[tuple[str | None, Any]] = []
     for name in compiled.positiontup:
         convert = compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
         if name in names:
             given.append((name, convert))
         else:
-            fixed = compiled.params[name]
-            given.append((None, convert(fixed) if convert else fixed))
+            value = fixed[name]
+            given.append((None, convert(value) if convert else value))
     types = [column.type.dialect_impl(dialect) for column in source.exported_columns]
     converts = [found.result_processor(dialect, None) for found in types]
     found = [(place, convert) for place, convert in enumerate(converts) if convert]

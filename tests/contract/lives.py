@@ -98,9 +98,11 @@ def hear_all(ledger: SqlLedger) -> Iterator[Said]:
         return run(connection, text, parameters, **how)
 
     sa.event.listen(engine, "before_cursor_execute", note)
-    with patch.object(statements, "run", run_noted):
-        yield said
-    sa.event.remove(engine, "before_cursor_execute", note)
+    try:
+        with patch.object(statements, "run", run_noted):
+            yield said
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
 
 
 @contextmanager

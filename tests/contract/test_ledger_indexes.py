@@ -154,7 +154,7 @@ def fill(ledger: SqlLedger) -> None:
 def plan(
     connection: sa.Connection, query: sa.Executable | Statement, values: dict[str, Any]
 ) -> str:
-    """Return how the database answers *query*, sent just as espm sends it."""
+    """Return how the database answers *query*, sent as SQLAlchemy compiles it."""
     sent: list[tuple[str, Any]] = []
 
     def note(_c: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:

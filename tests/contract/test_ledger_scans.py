@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from espm.errors import EspmError
 from espm.ledger import SqlLedger, engine, open_ledger
+from espm.ledger.few import Few
 from espm.model import CertificateState, IntentKind, Kept, KeyMaker, NodeState, ReplayKey
 from tests.contract.lives import KEY, PLAIN, WEB, begin, hear_all, issued, reserve
 from tests.contract.test_ledger_indexes import fill
@@ -215,7 +217,19 @@ def test_nobody_waits_for_a_second_connection_while_holding_one(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite has few of them, so threads that did would wait for each other."""
-    monkeypatch.setattr(engine, "_FEW", engine._FEW | {"pool_size": 2, "pool_timeout": 0.2})
+    held = threading.local()
+
+    def take(few: Few, seconds: float) -> sa.Connection | None:
+        assert not getattr(held, "one", False), "it has one already"
+        held.one = True
+        return Few.take(few, seconds)
+
+    def give_back(few: Few, connection: sa.Connection) -> None:
+        held.one = False
+        Few.give_back(few, connection)
+
+    counted = type("Counted", (Few,), {"take": take, "give_back": give_back})
+    monkeypatch.setattr(engine, "Few", counted)
     with open_ledger(sqlite_url, instance="tests") as ledger:
         noted = Noted(ledger)
         _live(noted)

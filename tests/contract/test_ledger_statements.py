@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _ALL = sa.select(nodes).where(nodes.c.certname == sa.bindparam("name"))
 _AT = datetime(2026, 11, 27, 3, 4, 5, 6, tzinfo=timezone(timedelta(hours=2)))
+_FORGOTTEN = (sa.exc.StatementError, sa.exc.InvalidRequestError)
 _ROW = {
     "certname": WEB,
     "platform": "cloud",
@@ -41,7 +44,8 @@ def test_values_go_in_and_come_out_as_with_sqlalchemy(ledger: SqlLedger) -> None
     with writing(ledger._engine) as connection:
         found = insert.first(connection, _ROW)
         assert found is not None
-        assert tuple(found) == (1, _AT.astimezone(UTC))
+        assert found[1] == _AT
+        assert found[1].tzinfo is UTC
         ours = Statement(_ALL).first(connection, {"name": WEB})
         theirs = connection.execute(_ALL, {"name": WEB}).one()
         assert ours is not None
@@ -98,15 +102,103 @@ def test_what_a_block_began_and_did_not_end_is_not_there_for_the_next(ledger: Sq
         assert connection.execute(sa.select(nodes)).all() == []
 
 
+def test_what_fails_while_it_is_fetched_is_told_as_well(sqlite_url: str) -> None:
+    """Text that is no UTF-8 is read only when its row is fetched."""
+    with open_ledger(sqlite_url) as ledger:
+        active(ledger)
+        with writing(ledger._engine) as connection:
+            connection.exec_driver_sql("UPDATE nodes SET classification = CAST(X'ff' AS TEXT)")
+        with pytest.raises(BackendUnavailable):
+            ledger.node("cloud", WEB)
+
+
+def test_a_parameter_that_is_missing_is_no_null(ledger: SqlLedger) -> None:
+    """Somebody forgot it, and must hear of that."""
+    with pytest.raises(_FORGOTTEN), reading(ledger._engine) as connection:
+        Statement(_ALL).rows(connection, {})
+
+
+def test_a_value_that_is_always_the_same_is_one_of_the_databases(ledger: SqlLedger) -> None:
+    """A moment that stands in the statement itself is converted like one that is given."""
+    fixed = Statement(sa.select(nodes.c.certname).where(nodes.c.created_at == _AT))
+    with writing(ledger._engine) as connection:
+        Statement(nodes.insert()).changed(connection, _ROW)
+        assert [row[0] for row in fixed.rows(connection, {})] == [WEB]
+
+
+def test_who_waits_to_read_gets_the_first_that_is_free(sqlite_url: str) -> None:
+    """Whichever of the two that is: one who reads for long keeps nobody waiting."""
+    with open_ledger(sqlite_url) as ledger, ExitStack() as short:
+        active(ledger)
+        with reading(ledger._engine):
+            short.enter_context(reading(ledger._engine))
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(ledger.node, "cloud", WEB)
+                with pytest.raises(TimeoutError):
+                    waiting.result(timeout=0.1)
+                short.close()
+                assert waiting.result(timeout=5).certname == WEB
+
+
+def test_nobody_waits_without_end(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for a connection that others read on for ever."""
+    monkeypatch.setattr("espm.ledger.engine.BUSY_SECONDS", 0.05)
+    with open_ledger(sqlite_url) as ledger, reading(ledger._engine), reading(ledger._engine):
+        with pytest.raises(BackendUnavailable):
+            ledger.node("cloud", WEB)
+        assert active(ledger).certname == WEB
+
+
+def test_a_connection_that_could_not_be_made_takes_no_place(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next who writes has it, once there is one again."""
+    monkeypatch.setattr("espm.ledger.engine.BUSY_SECONDS", 0.05)
+    with open_ledger(sqlite_url) as ledger:
+        ledger._engine.dispose()
+        with patch.object(ledger._engine, "connect", side_effect=TimeoutError):
+            for _ in range(3):
+                with pytest.raises(BackendUnavailable):
+                    active(ledger)
+        assert active(ledger).certname == WEB
+
+
+def test_what_is_closed_while_somebody_has_it_is_closed_then(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """The log goes into the database when the last one is given back."""
+    with open_ledger(sqlite_url) as ledger:
+        with writing(ledger._engine) as connection:
+            Statement(nodes.insert()).changed(connection, _ROW)
+            ledger.disconnect()
+            assert [*tmp_path.glob("*-wal")]
+        assert not [*tmp_path.glob("*-wal")]
+        with reading(ledger._engine) as again:
+            assert Statement(_ALL).first(again, {"name": WEB}) is not None
+
+
+def test_writing_takes_the_lock_at_once(sqlite_url: str) -> None:
+    """Not only when it writes: it would fail then if another has written since it read."""
+    engine = sa.create_engine(sqlite_url, connect_args={"timeout": 0.01})
+    with (
+        open_ledger(sqlite_url) as ledger,
+        engine.connect() as hasty,
+        writing(ledger._engine),
+        pytest.raises(sa.exc.OperationalError, match="locked"),
+    ):
+        hasty.execute(nodes.insert(), _ROW)
+    engine.dispose()
+
+
 def test_who_reads_while_another_reads_has_a_connection_too(sqlite_url: str) -> None:
-    """The kept one is taken; the other comes from the pool, and sees the same."""
+    """Both see the same, and the last one that was used is used again."""
     with open_ledger(sqlite_url) as ledger:
         active(ledger)
         with reading(ledger._engine) as first, reading(ledger._engine) as second:
             assert first is not second
             assert second.execute(sa.select(nodes.c.certname)).scalars().all() == [WEB]
         with reading(ledger._engine) as again:
-            assert again is first
+            assert again is first  # For it was given back last.
 
 
 def test_a_connection_that_broke_is_replaced(sqlite_url: str) -> None:
@@ -126,7 +218,7 @@ def test_disconnected_nothing_is_left_open(sqlite_url: str, tmp_path: Path) -> N
     assert not [*tmp_path.glob("*-wal")]
 
 
-def test_a_kept_connection_sees_what_another_process_did(sqlite_url: str) -> None:
+def test_a_kept_connection_sees_what_another_did(sqlite_url: str) -> None:
     """It stays connected, and in no transaction."""
     with open_ledger(sqlite_url) as ledger, open_ledger(sqlite_url) as other:
         before = active(ledger)
