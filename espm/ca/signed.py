@@ -31,7 +31,6 @@ class Signed:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._name = str(path)
 
     def read(self, certname: Certname) -> bytes | None:
         """Return the certificate of *certname*, None if there is none.
@@ -39,10 +38,10 @@ class Signed:
         :raises OSError: it may not be read.
         """
         try:
-            return files.read(f"{self._name}/{certname}.pem")
+            return files.read(f"{self._path}/{certname}.pem")
         except FileNotFoundError:
             # Where the directory itself is gone, this does not tell anything.
-            os.stat(self._name)  # noqa: PTH116 -- as cheap as can be
+            os.stat(self._path)  # noqa: PTH116 -- as cheap as can be
             return None
 
     @contextmanager

@@ -24,7 +24,6 @@ class Waiting:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._name = str(path)
 
     def put(self, certname: Certname, csr: bytes) -> bool:
         """Put a CSR there; return False where one of that name waits.
@@ -34,7 +33,7 @@ class Waiting:
         :raises OSError: it can't be written there, or not in this way.
         """
         flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
-        fd = os.open(self._name, flags, 0o644)
+        fd = os.open(self._path, flags, 0o644)
         try:
             # Puppet Server's user must be able to read it, whatever our umask is.
             os.fchmod(fd, 0o644)
@@ -84,4 +83,4 @@ class Waiting:
         return None
 
     def _file(self, certname: Certname) -> str:
-        return f"{self._name}/{certname}.pem"
+        return f"{self._path}/{certname}.pem"

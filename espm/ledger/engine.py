@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool
 
 from espm.errors import BackendUnavailable, ConfigError, MigrationNeeded
 from espm.ledger import statements
@@ -165,8 +166,7 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     if not database_file(url).exists():
         msg = "the ledger was not created yet: run espm_setup --upgrade"
         raise MigrationNeeded(msg)
-    few = {"pool_size": _WRITING + _READING, "max_overflow": 0}
-    engine = sa.create_engine(url, **(options or few))
+    engine = sa.create_engine(url, **(options or {"poolclass": NullPool}))
     sa.event.listen(engine, "connect", _set_up_sqlite)
     if not options:
         _keep(engine)

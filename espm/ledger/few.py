@@ -1,6 +1,6 @@
-"""A few connections to SQLite that are kept for whoever needs one next, in front of the pool.
+"""A few connections to SQLite that are kept for whoever needs one next, in place of a pool.
 
-To take one out of SQLAlchemy's pool and give it back costs more than BEGIN and COMMIT
+To take one out of a pool of SQLAlchemy and give it back costs more than BEGIN and COMMIT
 (docs/decisions/0026-sqlite-without-detours.md).
 """
 

@@ -107,7 +107,7 @@ def certificate(row: RowMapping) -> Certificate:
 
 def certificate_of(row: Sequence[Any]) -> Certificate:
     """Return the certificate of *row*, which begins with the columns of the table."""
-    ident, generation, key_sha256, maker, state, serial, fingerprint, pem, start, end = row[:10]
+    ident, generation, key_sha256, maker, state, serial, fingerprint, pem, start, end, *_ = row
     issued = None
     if serial:
         issued = Issued(pem, int(serial, 16), fingerprint, key_sha256, start, end)

@@ -26,24 +26,19 @@ if TYPE_CHECKING:
 class _Text(NamedTuple):
     """A statement as the driver takes it.
 
-    :ivar given: of each parameter in its order its name, and what makes the driver's value of ours;
-        without a name, the value that it always has.
+    :ivar given: of each parameter in its order its name, and what makes the driver's value of ours.
+    :ivar fixed: those that always have the same value.
     :ivar found: of each column that needs it its place, and what makes our value of the driver's.
     """
 
     text: str
-    given: Sequence[tuple[str | None, Any]]
+    given: Sequence[tuple[str, Convert | None]]
+    fixed: dict[str, Any]
     found: Sequence[tuple[int, Convert]]
 
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
-        return [
-            fixed_or_convert
-            if name is None
-            else values[name]
-            if fixed_or_convert is None
-            else fixed_or_convert(values[name])
-            for name, fixed_or_convert in self.given
-        ]
+        known = {**self.fixed, **values}
+        return [convert(known[name]) if convert else known[name] for name, convert in self.given]
 
     def ours(self, row: Sequence[Any]) -> Sequence[Any]:
         whole = list(row)
@@ -138,15 +133,10 @@ def _compile(
 ) -> _Text:
     compiled: Any = source.compile(dialect=dialect, column_keys=list(names))
     fixed = compiled.construct_params(dict.fromkeys(names))  # raises where a name is missing
-    given: list[tuple[str | None, Any]] = []
-    for name in compiled.positiontup:
-        convert = compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-        if name in names:
-            given.append((name, convert))
-        else:
-            value = fixed[name]
-            given.append((None, convert(value) if convert else value))
+    kinds = [compiled.binds[name].type.dialect_impl(dialect) for name in compiled.positiontup]
+    converts = [kind.bind_processor(dialect) for kind in kinds]
+    given = list(zip(compiled.positiontup, converts, strict=True))
     types = [column.type.dialect_impl(dialect) for column in source.exported_columns]
-    converts = [found.result_processor(dialect, None) for found in types]
-    found = [(place, convert) for place, convert in enumerate(converts) if convert]
-    return _Text(compiled.string, given, found)
+    readers = [kind.result_processor(dialect, None) for kind in types]
+    found = [(place, convert) for place, convert in enumerate(readers) if convert]
+    return _Text(compiled.string, given, fixed, found)
