@@ -90,7 +90,7 @@ class Daemon:
         application = Application(handlers, self._keyring, gate, limits.body_bytes)
         self._adapter = Adapter(reload.tls_context(config))
         address = (config.server.host, config.server.port)
-        self._server = build_server(address, application.wsgi(), self._adapter, limits)
+        self._server = build_server(address, application, self._adapter, limits)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; requests in flight are finished first.

@@ -1,8 +1,8 @@
-"""The API as a CherryPy application: ids, routing, authentication, rendering, the access line.
+"""The API as a WSGI application: ids, routing, authentication, rendering, the access line.
 
-CherryPy carries the request from the server to :class:`Application` and the answer back; its
-dispatchers, tools and error pages are not used, for they answer in HTML, log headers and know
-no preshared key.  Nothing global is mounted or started.
+It is called by cheroot's gateway (PEP 3333).  CherryPy's own application in between would carry the
+request in and the answer back, for a third of what espm does for a launch beside its backends
+(docs/decisions/0027-no-detour-through-cherrypy.md).
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl
-
-import cherrypy
 
 from espm import log as logs
 from espm import metrics
@@ -27,34 +25,55 @@ from espm.api.parsing import check_query, read_json
 from espm.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from espm.api.auth import Keyring
     from espm.api.gate import Gate
     from espm.api.handlers import Handlers
+    from espm.model import Platform
 
 log = logging.getLogger(__name__)
+
+_Header: TypeAlias = tuple[str, str]
+
+#: What has neither a body nor a length (RFC 9110, 8.6).
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class _Request(cherrypy._cprequest.Request):  # type: ignore[misc]  # noqa: SLF001 - no other name
-    """CherryPy's request without its own reading of headers, query and body.
+class _Incoming:
+    """A request on its way through the application.
 
-    That reading comes before any configuration of ours is in force, fails in HTML with a
-    traceback, and decodes what we take as it is.
+    :ivar ident: its id, which the client may have chosen.
+    :ivar begun: the monotonic time at which it came.
+    :ivar platform: the name of who asks, ``-`` until that is known.
+    :ivar route: the path of the route, for the metrics.
     """
 
-    show_tracebacks = False
-    process_request_body = False
-    #: Until :meth:`Application._dispatch` has found or made one.
-    espm_id = "-"
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        self.ident = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+        self.begun = time.monotonic()
+        self.platform = "-"
+        self.route = metrics.OTHER
 
-    def process_headers(self) -> None:
-        """Leave the headers alone: :mod:`espm.server.framing` has checked them."""
 
-    def process_query_string(self) -> None:
-        """Leave the query alone: it is read once the caller is known."""
+class _Outgoing:
+    """The body of an answer, and what is done once it is on its way (PEP 3333)."""
+
+    def __init__(self, body: bytes, sent: Callable[[], None]) -> None:
+        self._body = body
+        self._sent = sent
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((self._body,))
+
+    def close(self) -> None:
+        """Do it."""
+        self._sent()
 
 
 class Application:
@@ -70,56 +89,41 @@ class Application:
         self._idempotency = Idempotency()
         self._body_limit = body_limit
 
-    def wsgi(self) -> cherrypy.Application:
-        """Return this as the WSGI application that the server calls."""
-        application = cherrypy.Application(
-            None,
-            "",
-            {
-                "/": {
-                    "request.dispatch": self._dispatch,
-                    "request.error_response": self._failed,
-                    "tools.log_tracebacks.on": False,
-                    "tools.log_headers.on": False,
-                }
-            },
-        )
-        application.request_class = _Request
-        application.log.screen = False
-        # CherryPy would write its own line of each request, and throw it away; ours is enough.
-        application.log.access = lambda: None
-        return application
-
-    def _dispatch(self, _path: str) -> None:
-        """Take the request over from CherryPy; its own routing is left out."""
-        request = cherrypy.serving.request
-        request.config = request.app.config["/"].copy()
-        given = request.wsgi_environ.get("HTTP_X_REQUEST_ID", "")
-        request.espm_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
-        request.espm_begun = time.monotonic()
-        request.espm_platform = "-"
-        request.espm_route = metrics.OTHER
-        logs.request_id.set(request.espm_id)
+    def __call__(
+        self, environ: Mapping[str, Any], start_response: Callable[[str, list[_Header]], Any]
+    ) -> _Outgoing:
+        """Answer a request, as WSGI has it."""
+        incoming = _Incoming(environ)
+        logs.request_id.set(incoming.ident)
         logs.stranger.set(True)
-        request.handler = self._handle
-        request.hooks.attach("on_end_request", _log_access)
+        try:
+            answer, body = self._handle(incoming)
+        except Exception as error:  # noqa: BLE001 - every one has an answer, and is logged there
+            answer, body = _failed(error, incoming)
+        status = HTTPStatus(answer.status)
+        start_response(f"{status.value} {status.phrase}", _head(answer, len(body), incoming))
+        sent = b"" if incoming.method == "HEAD" else body
+        return _Outgoing(sent, lambda: _log_access(incoming, answer.status))
 
-    def _handle(self) -> bytes:
-        """Answer the request; what it raises is answered by :meth:`_failed`."""
-        incoming = cherrypy.serving.request
-        environ = incoming.wsgi_environ
-        route, path = self._route(incoming, environ)
-        query, headers = _query(incoming.query_string), _headers(environ)
+    def _handle(self, incoming: _Incoming) -> tuple[Answer, bytes]:
+        """Return the answer to a request, and its body."""
+        environ = incoming.environ
+        # As it came: a proxy before us need not make one of two slashes.
+        path = environ["PATH_INFO"]
+        caller = self._authenticate(incoming) if _is_closed(path) else None
+        route, parts = routes.find(incoming.method, path)
+        incoming.route = route.path
+        query, headers = _query(environ["QUERY_STRING"]), _headers(environ)
         check_query(query, route.query)
         request = Request(
-            request_id=incoming.espm_id,
-            path=path,
+            request_id=incoming.ident,
+            path=parts,
             query=query,
             headers=headers,
-            body=lambda: read_json(headers, incoming.rfile, self._body_limit),
-            caller=incoming.espm_caller,
+            body=lambda: read_json(headers, environ["wsgi.input"], self._body_limit),
+            caller=caller,
         )
-        return _render(self._answer(route, request), headers)
+        return _rendered(self._answer(route, request), incoming.method, headers)
 
     def _answer(self, route: routes.Route, request: Request) -> Answer:
         """Have the handler answer, within what may wait for Puppet."""
@@ -132,35 +136,27 @@ class Application:
                 return route.handler(self._handlers, replace(request, patience=seconds))
         return route.handler(self._handlers, request)
 
-    def _route(
-        self, incoming: Any, environ: Mapping[str, Any]
-    ) -> tuple[routes.Route, Mapping[str, str]]:
-        """Return the route; nobody learns which ones there are before saying who they are."""
-        # Not CherryPy's path_info: it makes one of two slashes, which a proxy before us need not.
-        path = environ["PATH_INFO"]
-        incoming.espm_caller = None
-        if path.startswith("/v1/") or path == "/metrics":
-            incoming.espm_caller = self._authenticate(incoming, environ)
-        route, parts = routes.find(incoming.method, path)
-        incoming.espm_route = route.path
-        return route, parts
-
-    def _authenticate(self, incoming: Any, environ: Mapping[str, Any]) -> Any:
+    def _authenticate(self, incoming: _Incoming) -> Platform:
+        """Return who asks; nobody learns which routes there are before saying that."""
+        environ = incoming.environ
         caller = self._keyring.authenticate(
             environ.get("HTTP_AUTHORIZATION", ""), environ["REMOTE_ADDR"]
         )
-        incoming.espm_platform = caller.name
+        incoming.platform = caller.name
         logs.stranger.set(False)
         if "espm.connection" in environ:
             environ["espm.connection"].authenticated = True
         return caller
 
-    def _failed(self) -> None:
-        """Answer with a problem document for the exception under way."""
-        error = sys.exc_info()[1] or RuntimeError("no exception")
-        status, body, headers = problem.document(error, cherrypy.serving.request.espm_id)
-        answer = Answer(status, body, headers, "application/problem+json")
-        cherrypy.serving.response.body = _render(answer, {})
+
+def _is_closed(path: str) -> bool:
+    return path.startswith("/v1/") or path == "/metrics"
+
+
+def _failed(error: Exception, incoming: _Incoming) -> tuple[Answer, bytes]:
+    """Return a problem document for *error*."""
+    status, body, headers = problem.document(error, incoming.ident)
+    return _rendered(Answer(status, body, headers, "application/problem+json"), "", {})
 
 
 def _query(text: str) -> dict[str, str]:
@@ -188,23 +184,30 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def _render(answer: Answer, headers: Mapping[str, str]) -> bytes:
-    """Put *answer* into CherryPy's response and return its body."""
-    response = cherrypy.serving.response
+def _rendered(answer: Answer, method: str, headers: Mapping[str, str]) -> tuple[Answer, bytes]:
+    """Return *answer*, or that the caller has it already, and its body."""
     etag = answer.headers.get("ETag")
-    if etag and cherrypy.serving.request.method in {"GET", "HEAD"} and _known(etag, headers):
+    if etag and method in {"GET", "HEAD"} and _known(etag, headers):
         answer = Answer(304, None, answer.headers)
-    response.status = answer.status
-    response.headers.pop("Content-Type", None)
-    response.headers["X-Request-Id"] = cherrypy.serving.request.espm_id
-    kept = etag is not None and not answer.secret
-    response.headers["Cache-Control"] = "private, no-cache" if kept else "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.update(answer.headers)
     if answer.body is None:
-        return b""
-    response.headers["Content-Type"] = answer.content_type
-    return answer.body if isinstance(answer.body, bytes) else encoded(answer.body)
+        return answer, b""
+    return answer, answer.body if isinstance(answer.body, bytes) else encoded(answer.body)
+
+
+def _head(answer: Answer, length: int, incoming: _Incoming) -> list[_Header]:
+    """Return the headers of *answer*, whose body has *length* octets."""
+    kept = "ETag" in answer.headers and not answer.secret
+    head = [
+        ("X-Request-Id", incoming.ident),
+        ("Cache-Control", "private, no-cache" if kept else "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        *answer.headers.items(),
+    ]
+    if answer.body is not None:
+        head += [("Content-Type", answer.content_type)]
+    if answer.status not in _BODILESS:
+        head += [("Content-Length", str(length))]
+    return head
 
 
 def _known(etag: str, headers: Mapping[str, str]) -> bool:
@@ -213,17 +216,16 @@ def _known(etag: str, headers: Mapping[str, str]) -> bool:
     return not {"*", etag}.isdisjoint(tag.removeprefix("W/") for tag in tags)
 
 
-def _log_access() -> None:
+def _log_access(incoming: _Incoming, status: int) -> None:
     """Write the one line of a request: who, what, how it ended, how long it took; count it."""
-    request, response = cherrypy.serving.request, cherrypy.serving.response
-    status, seconds = str(response.status)[:3], time.monotonic() - request.espm_begun
-    metrics.note_request(request.method, request.espm_route, status, seconds)
+    seconds, environ = time.monotonic() - incoming.begun, incoming.environ
+    metrics.note_request(incoming.method, incoming.route, str(status), seconds)
     log.info(
-        '%s %s "%s %s" %s %.0f ms',
-        request.remote.ip,
-        request.espm_platform,
-        request.method,
-        request.wsgi_environ["REQUEST_URI"].partition("?")[0],
+        '%s %s "%s %s" %d %.0f ms',
+        environ["REMOTE_ADDR"],
+        incoming.platform,
+        incoming.method,
+        environ["REQUEST_URI"].partition("?")[0],
         status,
         seconds * 1000,
     )

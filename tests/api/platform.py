@@ -197,5 +197,5 @@ def running(directory: Path, door: Door) -> Iterator[Espm]:
         exposition = Exposition(readiness, keyring.failures.counts, lambda: 0)
         handlers = Handlers(ports, readiness, backends, exposition)
         application = Application(handlers, keyring, Gate(4), BODY_LIMIT)
-        door.app = application.wsgi()
+        door.app = application
         yield Espm(application, ca, catalogue, store, ports, enc, door.url, door.ca_file)
