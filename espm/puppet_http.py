@@ -7,30 +7,29 @@ silently replace what the administrator configured.
 from __future__ import annotations
 
 import json as jsonlib
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from ssl import SSLEOFError, SSLError, SSLZeroReturnError
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
-from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError
-from urllib3.exceptions import TimeoutError as LateError
-
-from espm.deadline import DeadlinePool, left, within
+from espm.answer import Garbled, TooLong
+from espm.deadline import within
 from espm.errors import BackendRefused, BackendSilent, BackendUnavailable, ConfigError
+from espm.kept import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from urllib3 import BaseHTTPResponse
+    from collections.abc import Collection, Mapping
 
     from espm.model import Json, PuppetAccess
 
 #: The longest answer we take, in bytes; a CRL of an old CA has some megabytes.
 LONGEST = 64 * 1024 * 1024
 
-# Connections that are kept; more are made where more threads call at once.
-_KEPT = 32
-_HEADERS = {"Accept": "*/*", "User-Agent": "espm"}
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+
+# An answer that is compressed is nothing that we could read.
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "espm"}
 
 
 class UnexpectedAnswer(Exception):
@@ -39,14 +38,10 @@ class UnexpectedAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer.
-
-    :ivar headers: by lower-case name.
-    """
+    """An answer; nobody wants its headers."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str]
 
     @property
     def text(self) -> str:
@@ -69,13 +64,6 @@ class Reply:
             raise BackendUnavailable(msg) from exc
 
 
-class _Request(NamedTuple):
-    method: str
-    target: str
-    body: bytes | None
-    headers: Mapping[str, str]
-
-
 class PuppetHttp:
     """Calls to one server of Puppet, over connections that are kept; for any number of threads.
 
@@ -90,18 +78,15 @@ class PuppetHttp:
         self._timeout = access.timeout
         try:
             base = urlsplit(base_url)
-            self._path = base.path.rstrip("/")
-            self._pool = DeadlinePool(
-                base.hostname or "",
-                base.port,
-                maxsize=_KEPT,
-                ca_certs=access.ca_file,
-                cert_file=access.certificate,
-                key_file=access.private_key,
-            )
-        except ValueError as exc:
+            host, port = base.hostname or "", base.port or 443
+        except ValueError:
+            host = ""
+        if not _HOST.fullmatch(host):
             msg = f"the URL of Puppet's server is not of the form https://host:8140: {base_url}"
-            raise ConfigError([msg]) from exc
+            raise ConfigError([msg])
+        self._path = quote(base.path.rstrip("/"), safe="/%")
+        self._host = base.netloc.rpartition("@")[2]
+        self._connections = Connections(host, port, access)
 
     def call(  # noqa: PLR0913 -- each names one part of a request
         self,
@@ -128,72 +113,59 @@ class PuppetHttp:
         :raises espm.errors.BackendUnavailable: a 5xx, or an answer that can't be read.
         :raises espm.errors.BackendRefused: any other status that is not in *accept*.
         """
-        given = dict(_HEADERS, **(headers or {}))
+        given = {"Host": self._host, **_HEADERS, **(headers or {})}
         if json is not None:
             given["Content-Type"] = "application/json"
             body = jsonlib.dumps(json).encode()
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
-        request = _Request(method, f"{self._path}{path}{query}", body, given)
-        with within(self._timeout if timeout is None else timeout), _translated():
-            reply = self._ask(request)
+        request = _written(method, f"{self._path}{path}{query}", given, body)
+        try:
+            with within(self._timeout if timeout is None else timeout):
+                reply = self._ask(method, request)
+        except (Garbled, OSError) as error:
+            raise _silence(error) from error
+        except TooLong as error:
+            msg = f"Puppet's server answered more than {LONGEST} bytes"
+            raise BackendUnavailable(msg) from error
         return _accepted(f"{method} {path}", reply, accept)
 
     def close(self) -> None:
         """Close the connections that are kept.  Idempotent."""
-        self._pool.close()
+        self._connections.close()
 
-    def _ask(self, request: _Request) -> Reply:
+    def _ask(self, method: str, request: bytes) -> Reply:
         try:
-            response = self._send(request)
-        except ProtocolError:
-            if request.method != "GET":
+            return Reply(*self._connections.ask(request, LONGEST))
+        except _BROKEN:
+            if method != "GET":
                 raise
-            response = self._send(request)
-        try:
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(response.status, _body(response), headers)
-        finally:
-            # One that was read to its end has given its connection back already.
-            response.close()
-
-    def _send(self, request: _Request) -> BaseHTTPResponse:
-        """Send *request* and return the head of the answer; nothing is repeated or followed."""
-        return self._pool.urlopen(
-            *request, retries=False, redirect=False, timeout=left(), preload_content=False
-        )
+        return Reply(*self._connections.ask(request, LONGEST))
 
 
-def _body(response: BaseHTTPResponse) -> bytes:
-    """Return the whole body, unless it is too long."""
-    body = bytearray()
-    for chunk in response.stream(65536, decode_content=False):
-        body += chunk
-        if len(body) > LONGEST:
-            msg = f"Puppet's server answered more than {LONGEST} bytes"
-            raise BackendUnavailable(msg)
-    return bytes(body)
+# How it shows that the server has left.
+_BROKEN = (ConnectionError, Garbled, SSLEOFError, SSLZeroReturnError)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the errors of the libraries below into ours."""
-    try:
-        yield
-    except SSLError as exc:
-        msg = (
+def _written(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """Return a request as it goes out."""
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {said}" for name, said in headers.items())]
+    if body is not None or method != "GET":
+        lines.append(f"Content-Length: {len(body or b'')}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")
+
+
+def _silence(error: Garbled | OSError) -> BackendSilent:
+    """Return what an error of the libraries below means."""
+    if isinstance(error, _BROKEN):
+        return BackendSilent("Puppet's server could not be reached, or it broke off")
+    if isinstance(error, SSLError):
+        return BackendSilent(
             "no trusted connection to Puppet's server: its certificate does not fit its name and "
             "[puppet] ca_file, or it refuses espm's own"
         )
-        raise BackendSilent(msg) from exc
-    except (ProtocolError, NewConnectionError) as exc:  # the second is a kind of LateError
-        msg = "Puppet's server could not be reached, or it broke off"
-        raise BackendSilent(msg) from exc
-    except (LateError, TimeoutError) as exc:
-        msg = "Puppet's server did not answer in time"
-        raise BackendSilent(msg) from exc
-    except (HTTPError, OSError) as exc:
-        msg = "the call to Puppet's server failed; espm's log says why"
-        raise BackendSilent(msg) from exc
+    if isinstance(error, TimeoutError):
+        return BackendSilent("Puppet's server did not answer in time")
+    return BackendSilent("the call to Puppet's server failed; espm's log says why")
 
 
 def _accepted(call: str, reply: Reply, accept: Collection[int]) -> Reply:

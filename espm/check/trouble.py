@@ -35,9 +35,7 @@ def trouble(error: BackendError, key: str) -> tuple[str, str]:
 def _innermost(error: BaseException) -> BaseException:
     while inner := error.__cause__ or error.__context__:
         error = inner
-    # Errors of TLS reach the last but one as its argument only.
-    held = error.args[0] if error.args else None
-    return _innermost(held) if isinstance(held, BaseException) else error
+    return error
 
 
 def _tls(error: ssl.SSLError) -> tuple[str, str]:

@@ -48,7 +48,7 @@ class PuppetAccess:
 
     :ivar url: the compile server, ``https://host:8140``.
     :ivar ca_url: the CA server; often the same.
-    :ivar certificate: path of espm's own client certificate (PEM).
+    :ivar certificate: path of espm's own client certificate (PEM), "" for none.
     :ivar private_key: path of its key (PEM).
     :ivar ca_file: path of the CA bundle that vouches for Puppet's servers (PEM).
     :ivar timeout: seconds that one call may take as a whole.

@@ -59,7 +59,7 @@ class Stub:
         answers = self.answers[method, path]
         status, body = answers.pop(0) if len(answers) > 1 else answers[0]
         assert status in accept
-        return Reply(status, body, {})
+        return Reply(status, body)
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def test_the_right_at_the_ca_is_tried(context: Any, status: int, expected: State
 
     def call(method: str, path: str, **_: object) -> Reply:
         asked.append((method, path.rpartition("/")[0]))
-        return Reply(status, b"", {})
+        return Reply(status, b"")
 
     context.ca_server = SimpleNamespace(call=call)
 

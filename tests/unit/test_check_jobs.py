@@ -48,7 +48,7 @@ def make(sample: Sample) -> Make:
 
         def call(method: str, path: str, *, json: object = None, **_: object) -> Reply:
             asked.append((method, path, json))
-            return Reply(clean if method == "PUT" else 404, b"", {})
+            return Reply(clean if method == "PUT" else 404, b"")
 
         context.ca_server = SimpleNamespace(call=call, asked=asked)
         return context

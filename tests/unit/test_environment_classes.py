@@ -54,7 +54,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[object] = []
-        self.answer: Callable[[], Reply] = lambda: Reply(200, json.dumps(ANSWER).encode(), {})
+        self.answer: Callable[[], Reply] = lambda: Reply(200, json.dumps(ANSWER).encode())
 
     def call(self, method: str, path: str, **options: Any) -> Reply:
         """Answer one call."""
@@ -111,10 +111,10 @@ def test_the_etag_changes_exactly_with_the_content(
     """Neither a fresh look nor the order of files is a change; a default is."""
     first = catalogue.classes("production", max_age=0).etag
     turned = {**ANSWER, "files": ANSWER["files"][::-1]}
-    server.answer = lambda: Reply(200, json.dumps(turned).encode(), {})
+    server.answer = lambda: Reply(200, json.dumps(turned).encode())
     second = catalogue.classes("production", max_age=0).etag
     changed = json.dumps(ANSWER).replace("$ntp::p::s", "[]")
-    server.answer = lambda: Reply(200, changed.encode(), {})
+    server.answer = lambda: Reply(200, changed.encode())
 
     assert first == second != catalogue.classes("production", max_age=0).etag
     assert len(server.asked) == 3
@@ -222,12 +222,12 @@ def test_a_failed_look_leaves_the_one_before(catalogue: EnvironmentClasses, serv
 @pytest.mark.parametrize(
     ("reply", "error", "words"),
     [
-        (Reply(404, b"x", {}), EnvironmentUnknown, "environment 'dev' does not exist"),
-        (Reply(403, b"x", {}), BackendRefused, "auth.conf needs espm's rule"),
-        (Reply(200, b"<html>", {}), BackendUnavailable, "not JSON"),
-        (Reply(200, b"[]", {}), BackendUnavailable, "can't be understood"),
-        (Reply(200, b'{"files": [{"classes": [1]}]}', {}), BackendUnavailable, "understood"),
-        (Reply(200, b'{"files": [{"error": 1}]}', {}), BackendUnavailable, "understood"),
+        (Reply(404, b"x"), EnvironmentUnknown, "environment 'dev' does not exist"),
+        (Reply(403, b"x"), BackendRefused, "auth.conf needs espm's rule"),
+        (Reply(200, b"<html>"), BackendUnavailable, "not JSON"),
+        (Reply(200, b"[]"), BackendUnavailable, "can't be understood"),
+        (Reply(200, b'{"files": [{"classes": [1]}]}'), BackendUnavailable, "understood"),
+        (Reply(200, b'{"files": [{"error": 1}]}'), BackendUnavailable, "understood"),
     ],
 )
 def test_other_answers_are_errors(

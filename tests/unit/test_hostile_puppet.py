@@ -87,7 +87,7 @@ class Odd:
 
     def call(self, method: str, path: str, *, accept: Collection[int], **_: Any) -> Reply:
         """Answer as :meth:`espm.puppet_http.PuppetHttp.call` does."""
-        return _accepted(f"{method} {path}", Reply(*next(self._answers), {}), accept)
+        return _accepted(f"{method} {path}", Reply(*next(self._answers)), accept)
 
 
 def odd(*answers: tuple[int, bytes]) -> Any:

@@ -51,11 +51,11 @@ class Server:
         name = path.rsplit("/", 1)[-1]
         self.calls.append(f"{method} {name}")
         if path.startswith("/status/"):
-            return Reply(200, b'{"service_version": "7.9.5"}', {})
+            return Reply(200, b'{"service_version": "7.9.5"}')
         file = self.directory / f"{name}.pem"
         if file.exists():
-            return Reply(200, file.read_bytes(), {})
-        return Reply(404, f"Could not find certificate {name}".encode(), {})
+            return Reply(200, file.read_bytes())
+        return Reply(404, f"Could not find certificate {name}".encode())
 
 
 def held(name: str) -> bytes:

@@ -45,11 +45,11 @@ class Server:
         kind, name = path.rsplit("/", 2)[-2:]
         self.calls.append(f"{method} {kind} {'probe' if name.startswith(HEALING) else name}")
         if method == "PUT":
-            return Reply(404 if kind == "certificate_status" else 200, b"", {})
+            return Reply(404 if kind == "certificate_status" else 200, b"")
         file = self.places[kind] / f"{name}.pem"
         if file.exists():
-            return Reply(200, file.read_bytes(), {})
-        return Reply(404, f"Could not find {kind} {name}".encode(), {})
+            return Reply(200, file.read_bytes())
+        return Reply(404, f"Could not find {kind} {name}".encode())
 
 
 @pytest.fixture

@@ -1,0 +1,137 @@
+"""Connections to one HTTPS server that are kept between calls; each is one thread's at a time.
+
+A request is one piece, head and body: apart, Puppet Server is woken for each.  What has no answer
+yet is never sent again from here.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+from espm.answer import Answer
+from espm.deadline import Socket, left
+
+if TYPE_CHECKING:
+    from espm.model import PuppetAccess
+
+_RECORD = 16 * 1024  # the most one TLS record holds
+
+#: How many are kept; more are made where more threads call at once.
+MOST = 32
+
+
+class Connections:
+    """Those to one server; for any number of threads.
+
+    :param host: its name or address.
+    :param access: the certificates, which are read anew for each connection.
+    """
+
+    def __init__(self, host: str, port: int, access: PuppetAccess) -> None:
+        self._address = host, port
+        self._access = access
+        # The one that was used last is used next: the server closes those that rest for long.
+        self._kept: deque[_Connection] = deque()
+        # Whoever forgets to close them leaves nothing open.
+        weakref.finalize(self, _close_all, self._kept)
+
+    def ask(self, request: bytes, longest: int) -> tuple[int, bytes]:
+        """Send *request*, whole as HTTP/1.1 has it; return status and body of the answer.
+
+        It has what is left in :func:`espm.deadline.within`; to resolve the server's name may
+        take longer.
+
+        :param longest: how many octets the body may have.
+        :raises espm.answer.TooLong: it has more.
+        :raises espm.answer.Garbled: the answer is not one, or not whole.
+        :raises OSError: no connection, or it broke off, or the time is over (TimeoutError), or TLS
+            is refused (ssl.SSLError), or a certificate can't be read.
+        """
+        connection = self._free() or _Connection(self._address, self._access)
+        try:
+            answer = connection.ask(request, longest)
+        except BaseException:
+            connection.close()
+            raise
+        if answer.lasts and len(self._kept) < MOST:
+            self._kept.append(connection)
+        else:
+            connection.close()
+        return answer.status, answer.body
+
+    def close(self) -> None:
+        """Close those that nobody uses.  Idempotent."""
+        _close_all(self._kept)
+
+    def _free(self) -> _Connection | None:
+        """Return one that is kept and still open, if there is one."""
+        while connection := _pop(self._kept):
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return None
+
+
+class _Connection:
+    """One connection."""
+
+    def __init__(self, address: tuple[str, int], access: PuppetAccess) -> None:
+        context = _context(access)
+        try:
+            plain = socket.create_connection(address, left())
+        except TimeoutError:
+            raise
+        except OSError as error:
+            message = "no connection"
+            raise ConnectionError(message) from error
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = context.wrap_socket(plain, server_hostname=address[0])
+        except BaseException:
+            plain.close()
+            raise
+        self._waiting = select.poll()
+        self._waiting.register(self._socket, select.POLLIN)
+
+    def is_quiet(self) -> bool:
+        """Return whether nothing has come since the last answer; it would be the server's end."""
+        return not self._waiting.poll(0)
+
+    def ask(self, request: bytes, longest: int) -> Answer:
+        self._socket.sendall(request)
+        answer = Answer(longest)
+        while not answer.whole:
+            answer.take(self._socket.recv(_RECORD))
+        return answer
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _pop(kept: deque[_Connection]) -> _Connection | None:
+    try:
+        return kept.pop()
+    except IndexError:
+        return None
+
+
+def _close_all(kept: deque[_Connection]) -> None:
+    while connection := _pop(kept):
+        connection.close()
+
+
+def _context(access: PuppetAccess) -> ssl.SSLContext:
+    """Return what TLS has to heed: this CA, our certificate, and nothing of the environment."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.sslsocket_class = Socket
+    context.load_verify_locations(access.ca_file)
+    if access.certificate:
+        context.load_cert_chain(access.certificate, access.private_key)
+    return context
