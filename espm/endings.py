@@ -121,11 +121,6 @@ def end(node: Node, intent: Intent, ports: Ports) -> None:
 def _end(over: Sequence[tuple[Node, Intent]], ports: Ports) -> None:
     ports.classifier.forget(*(node for node, _ in over))
     ports.ledger.bury(*(intent for _, intent in over))
-    for node, intent in over:
-        log.info("%s %s generation %d", _BURIED[intent.kind], node.certname, node.generation)
-
-
-_BURIED = {IntentKind.DELETE: "deleted", IntentKind.ADD: "took back"}
 
 
 def withhold(node: Node, standing: Sequence[Certificate], ports: Ports) -> None:

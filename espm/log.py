@@ -37,7 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Formatter(logging.Formatter):
-    """``[21/Nov/2026:03:15:31] INFO espm.nodes req-1 added web1.example.com``."""
+    """``[21/Nov/2026:03:15:31] INFO espm.reload - reloaded TLS files``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of *record*, with its traceback in indented lines below."""

@@ -7,7 +7,6 @@ back its catalog is withheld before its certificate is revoked.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from espm.model import Certname, Classification, Platform
     from espm.ordering import Delivery, Order
     from espm.ports import Ports
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,6 @@ def add_node(
         added, delivery = adding.launch(
             platform, certname, classification, wanted, ports, request_id
         )
-    log.info("added %s generation %d", certname, added.generation)
     return Accepted(added, warnings, delivery)
 
 
@@ -101,7 +97,6 @@ def change_node(
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
         ports.classifier.classify(wanted)
         changed = ports.ledger.change(intent, classification, wanted.version)
-    log.info("changed %s to version %d", certname, changed.version)
     return Accepted(changed, warnings)
 
 

@@ -161,7 +161,6 @@ def sign(
     if issued.key_sha256 != request.key.sha256:
         raise _another(certname, intent, issued, ports, by_us=by_us)
     x509.check_issued(pem, certname, platform.limits.extensions)
-    log.info("issued %s serial %X", certname, issued.serial)
     return issued
 
 

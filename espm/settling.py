@@ -63,8 +63,7 @@ def settle(wanted: Iterable[Named], ports: Ports) -> Failures:
             cases = [replace(case, held=False) for case in cases]
     cases = [case for case in cases if case.certificate.ident not in failures]
     proved = [case for case in prove(cases, ports, failures) if _freed(case, ports, failures)]
-    for case in _marked(proved, CertificateState.REVOKED, ports, failures):
-        log.info("revoked %s serial %X, seen in the CRL", case.certname, case.issued.serial)
+    _marked(proved, CertificateState.REVOKED, ports, failures)
     return failures
 
 

@@ -83,8 +83,8 @@ def test_a_sudden_end_is_settled_at_the_next_start(made: tuple[Site, FakePuppet]
     site, puppet = made
     certificates = _killed_at_work(site, puppet)
     with site.serving() as again:
-        again.out.wait_for(f"took back {ADDING}")
-        again.out.wait_for(f"deleted {DYING}")
+        again.out.wait_for(f"add {ADDING} undone")
+        again.out.wait_for(f"delete {DYING} done")
         crl, bundle = puppet.ca.crl(), puppet.ca.bundle()
         left = _states(site), sorted(puppet.ca.issued), site.document(ADDING), site.document(DYING)
         anew = site.client().add(ADDING, certificate={})

@@ -102,7 +102,7 @@ def test_a_repeat_during_the_recovery_is_told_to_come_again(
             hold.reached()
             busy = add(site.client(), certificate={})
             other = add(site.client(), groups=["web"])
-        again.out.wait_for(f"took back {NAME}")
+        again.out.wait_for(f"add {NAME} undone")
         done = add(site.client(), certificate={})
 
     assert (busy.status_code, slug(busy)) == (409, "idempotency-busy")
