@@ -31,7 +31,7 @@ from espm.errors import (
     EspmError,
 )
 from espm.model import KeyMaker, OrderedKey, SignedCertificate
-from espm.ports import ForOldAgents, Generating
+from espm.ports import Generating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,8 +282,7 @@ def _waiting(certname: Certname, sha256: str, ports: Ports) -> bytes:
 
 def _check_csr(csr: bytes, certname: Certname, platform: Platform, ports: Ports) -> str:
     """Return the SHA-256 of the key of a CSR that may be signed by this CA."""
-    old = ports.ca.old_digests if isinstance(ports.ca, ForOldAgents) else ()
-    return x509.check_csr(csr, certname, platform.limits.extensions, old)
+    return x509.check_csr(csr, certname, platform.limits.extensions, ports.ca.old_digests)
 
 
 def _in_the_way(certname: Certname) -> CsrPending:

@@ -70,6 +70,8 @@ class FakeCa:
     :ivar ever: name and serial of every certificate so far, also of those that were cleaned.
     """
 
+    old_digests: frozenset[str] = frozenset()
+
     def __init__(self, name: str = "Puppet CA: fake") -> None:
         self.autosign = False
         self.loses_revocations = False

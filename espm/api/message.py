@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # RFC 9110, 8.8.3 and 5.6.1: lists may have empty elements.
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+# Made once: what json.dumps makes anew for each call takes longer than a short value.
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TAGS = re.compile(rf"\*|[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 
 
@@ -85,7 +87,7 @@ class Answer:
 
 def encoded(body: Json) -> bytes:
     """Return a JSON value as it goes out."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _write(body).encode() + b"\n"
 
 
 def entity_tags(header: str) -> tuple[str, ...]:

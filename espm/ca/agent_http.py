@@ -52,6 +52,8 @@ class AgentHttp:
     :param crl_file: where the CRL is read from, when what the CA serves is not the whole one.
     """
 
+    old_digests: frozenset[str] = frozenset()
+
     def __init__(self, http: PuppetHttp, crl_file: Path | None = None) -> None:
         self.http = http
         self._crl_file = crl_file

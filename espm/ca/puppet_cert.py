@@ -86,8 +86,7 @@ class PuppetCert:
     """The CA by ``puppet cert``; see :class:`espm.ports.CertificateAuthority`.
 
     :param timeout: seconds that a command on the host may take.
-    :ivar old_digests: what agents up to 2.7 sign their CSRs with, see
-        :class:`espm.ports.ForOldAgents`.
+    :ivar old_digests: what agents up to 2.7 sign their CSRs with.
     """
 
     old_digests = frozenset({"md5", "sha1"})

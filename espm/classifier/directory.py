@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from espm import files
 from espm.errors import BackendUnavailable
+from espm.raising import Raising
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,18 +46,14 @@ _WHY = {
 }
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what the file system says into words for the caller.
+def _unusable(error: BaseException) -> BackendUnavailable:
+    why = _WHY.get(getattr(error, "errno", 0), "the file system reports an error")
+    return BackendUnavailable(f"the ENC directory can't be used: {why}")
 
-    :raises espm.errors.BackendUnavailable: instead of any OSError.
-    """
-    try:
-        yield
-    except OSError as exc:
-        why = _WHY.get(exc.errno or 0, "the file system reports an error")
-        msg = f"the ENC directory can't be used: {why}"
-        raise BackendUnavailable(msg) from exc
+
+#: A block that turns what the file system says into words for the caller:
+#: :class:`~espm.errors.BackendUnavailable` in place of any OSError.
+translated = Raising((OSError,), _unusable)
 
 
 def prepare(directory: Path, gid: int | None = None) -> None:

@@ -66,7 +66,7 @@ class Documents:
         :param new: whether the file is expected to change.
         """
         content = f"{head(stamp.generation, stamp.version, stamp.state)}\n{body}".encode()
-        with translated(), self._directory.opened() as opened:
+        with translated, self._directory.opened() as opened:
             if new:
                 # A repeat writes nothing, so a full disk does not stop it.
                 old = opened.read(_file(name))
@@ -91,7 +91,7 @@ class Documents:
 
         :param force: replace later documents too.
         """
-        with translated(), self._directory.opened() as opened:
+        with translated, self._directory.opened() as opened:
             with opened.lock():
                 found = _HEAD.match(opened.read(_file(name)) or b"")
                 marked = None
@@ -107,7 +107,7 @@ class Documents:
 
         :param lives: names and generations.
         """
-        with translated(), self._directory.opened() as opened:
+        with translated, self._directory.opened() as opened:
             with opened.lock():
                 over = [life for life in lives if not _is_later(opened, *life)]
                 opened.remove(*(_file(name) for name, _ in over))
@@ -117,29 +117,29 @@ class Documents:
 
     def stamps(self) -> Mapping[str, Stamp | None]:
         """Return what is in force, by name; None for a file that is not a document."""
-        with translated(), self._directory.locked() as opened:
+        with translated, self._directory.locked() as opened:
             names = (file.removesuffix(".json") for file in opened.files() if _is_ours(file))
             return {name: _stamp(opened.read(_file(name))) for name in sorted(names)}
 
     def names(self) -> frozenset[str]:
         """Return the names that have a file; none of them is opened."""
-        with translated(), self._directory.locked() as opened:
+        with translated, self._directory.locked() as opened:
             files = filter(_is_ours, opened.files())
             return frozenset(file.removesuffix(".json") for file in files)
 
     def is_later(self, name: str, generation: int) -> bool:
         """Return whether the document in force is of a later generation."""
-        with translated(), self._directory.locked() as opened:
+        with translated, self._directory.locked() as opened:
             return _is_later(opened, name, generation)
 
     def sweep(self) -> None:
         """Remove what writers left that were killed while they wrote."""
-        with translated(), self._directory.locked() as opened:
+        with translated, self._directory.locked() as opened:
             opened.sweep()
 
     def ping(self) -> None:
         """Return when a document could be written now."""
-        with translated(), self._directory.locked() as opened:
+        with translated, self._directory.locked() as opened:
             opened.probe()
 
     def _too_late(self, name: str, stamp: Stamp, old: bytes | None) -> bool:

@@ -50,6 +50,9 @@ Head: TypeAlias = tuple[int, str]
 
 _WHO = ("platform", "certname", "generation", "request_id")
 _NOTES = "espm_audit_notes"
+_write = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr
+).encode
 _STUCK = "the audit log {}, so nothing can be changed; run 'espm audit verify'"
 
 # What espm carries on however long it takes is told when it was asked for; the rest, once it is so.
@@ -129,8 +132,7 @@ def canonical(row: Mapping[str, Any]) -> bytes:
 
     What only a forged row can hold, such as bytes, becomes JSON of another row.
     """
-    text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
-    return text.encode(errors="backslashreplace")
+    return _write(row).encode(errors="backslashreplace")
 
 
 @contextmanager
@@ -241,7 +243,7 @@ def _moved(connection: sa.Connection, notes: Sequence[Row], head: Head) -> list[
 
 def _chained(notes: Sequence[Row], head: Head) -> list[Row]:
     number, last = head
-    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    at = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     rows: list[Row] = []
     for note in notes:
         number += 1

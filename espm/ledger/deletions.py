@@ -76,7 +76,7 @@ class Deleting(Writer):
     def begin_deletion(self, node: Node, *, request_id: str) -> Begun:
         """See :meth:`espm.ports.Ledger.begin_deletion`."""
         wish = Wish(node, request_id)
-        with translating():
+        with translating:
             begun = self._deleting.ask(wish)
         if begun is not None:
             return begun

@@ -22,6 +22,7 @@ from espm.errors import BackendUnavailable, ConfigError, MigrationNeeded
 from espm.ledger import statements
 from espm.ledger.address import database_file
 from espm.ledger.few import Few
+from espm.raising import Raising
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,19 +100,22 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises sqlalchemy.exc.IntegrityError: a constraint was violated.
     """
     writers: Few | None = engine.get_execution_options().get(_WRITERS)
-    with translating():
+    with translating:
         if writers is None:
             with engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql(_BEGIN)
                 yield connection
-        else:
-            # SQLite itself looks again and again, at longer and longer intervals, whether another
-            # is done; so threads of ours wait here.
-            with _one_of(writers) as connection:
-                statements.run(connection, _BEGIN)
-                yield connection
-                statements.commit(connection)
+            return
+        # SQLite itself looks again and again, at longer and longer intervals, whether another is
+        # done; so threads of ours wait here.
+        connection = _taken(writers)
+        try:
+            statements.run(connection, _BEGIN)
+            yield connection
+            statements.commit(connection)
+        finally:
+            writers.give_back(connection)
 
 
 @contextmanager
@@ -124,34 +128,34 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises espm.errors.BackendUnavailable: the database is away or broken.
     """
     readers: Few | None = engine.get_execution_options().get(_READERS)
-    with translating(), _one_of(readers) if readers else engine.connect() as connection:
-        yield connection
+    with translating:
+        if readers is None:
+            with engine.connect() as connection:
+                yield connection
+            return
+        connection = _taken(readers)
+        try:
+            yield connection
+        finally:
+            readers.give_back(connection)
 
 
-@contextmanager
-def _one_of(few: Few) -> Iterator[sa.Connection]:
+def _taken(few: Few) -> sa.Connection:
     connection = few.take(BUSY_SECONDS)
     if connection is None:
         raise PoolTimeout
-    try:
-        yield connection
-    finally:
-        few.give_back(connection)
+    return connection
 
 
-@contextmanager
-def translating() -> Iterator[None]:
-    """Turn the database's failures into espm's words.
+def _unavailable(error: BaseException) -> BaseException:
+    if isinstance(error, IntegrityError):
+        return error
+    return BackendUnavailable("espm's ledger is not available; try again later")
 
-    :raises espm.errors.BackendUnavailable: for everything but a violated constraint.
-    """
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except (DBAPIError, PoolTimeout, TimeoutError) as exc:
-        msg = "espm's ledger is not available; try again later"
-        raise BackendUnavailable(msg) from exc
+
+#: A block that turns the database's failures into espm's words:
+#: :class:`~espm.errors.BackendUnavailable` for everything but a violated constraint.
+translating = Raising((DBAPIError, PoolTimeout, TimeoutError), _unavailable)
 
 
 def is_duplicate(error: IntegrityError) -> bool:

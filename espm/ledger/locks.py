@@ -155,7 +155,7 @@ class _SessionLock(_Held):
             raise
 
     def _take(self) -> None:
-        with translating():
+        with translating:
             self._connection = self._engine.connect()
             if not self._connection.execute(_TAKE).scalar():
                 holder = self._connection.execute(_HOLDER).first()
@@ -164,7 +164,7 @@ class _SessionLock(_Held):
     def confirm(self) -> None:
         """See :meth:`LedgerLock.confirm`."""
         try:
-            with translating():
+            with translating:
                 if self._connection is not None:
                     self._connection.execute(sa.text("SELECT 1"))
                     return

@@ -29,12 +29,16 @@ if TYPE_CHECKING:
     from espm.model import Json
 
 
+# Made once: what json.dumps makes anew for each call takes longer than a short value.
+_write = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def dump(value: Json) -> str:
     """Return *value* as JSON text in ASCII, the order of keys kept.
 
     ASCII, because a JSON string may hold what no database takes as text: NUL, lone surrogates.
     """
-    return json.dumps(value, separators=(",", ":"))
+    return _write(value)
 
 
 def dump_classification(classification: Classification) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from espm.ports.ca import CertificateAuthority, ForOldAgents, Generating
+from espm.ports.ca import CertificateAuthority, Generating
 from espm.ports.carrier import Carrier
 from espm.ports.enc import (
     ClassCatalogue,
@@ -26,7 +26,6 @@ __all__ = [
     "CertificateAuthority",
     "ClassCatalogue",
     "Classifier",
-    "ForOldAgents",
     "Generating",
     "Ledger",
     "Orphans",

@@ -16,7 +16,11 @@ class CertificateAuthority(Protocol):
     Every method raises :exc:`~espm.errors.BackendUnavailable` when the CA does not answer in
     time or not sensibly, and :exc:`~espm.errors.BackendRefused` when it says no; other errors
     are named where they occur.  PEM is bytes.
+
+    :ivar old_digests: what agents sign CSRs with that are too old for SHA-2: ``md5``, ``sha1``.
     """
+
+    old_digests: frozenset[str]
 
     def version(self) -> str:
         """Return the version of the server that runs the CA, for example ``7.9.5``."""
@@ -100,16 +104,6 @@ class CertificateAuthority(Protocol):
 
         Idempotent.  Says nothing about the CRL: look there.
         """
-
-
-@runtime_checkable
-class ForOldAgents(Protocol):
-    """A CA whose agents may be too old to sign a CSR with SHA-2.
-
-    :ivar old_digests: what else they sign with: ``md5``, ``sha1``.
-    """
-
-    old_digests: frozenset[str]
 
 
 @runtime_checkable

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\r?\n?", re.DOTALL)
 
+_CERTIFICATE = readable(BackendRefused, "the CA answered with something that is not a certificate")
+_EXTENSIONS = readable(BackendRefused, "the CA gave a certificate whose extensions can't be read")
+
 
 def parse_certificate(pem: bytes) -> Issued:
     """Return what the one certificate in *pem* says.
@@ -60,7 +63,7 @@ def check_issued(pem: bytes, certname: str, extensions: Sequence[str]) -> None:
 
     :raises espm.errors.BackendRefused: it has.
     """
-    with readable(BackendRefused, "the CA gave a certificate whose extensions can't be read"):
+    with _EXTENSIONS:
         found = list(_load(pem).extensions)
     for extension in found:
         oid = extension.oid.dotted_string
@@ -180,12 +183,12 @@ def _usage(*, encipherment: bool) -> x509.KeyUsage:
 
 @lru_cache(maxsize=64)
 def _load(pem: bytes) -> x509.Certificate:
-    """Return a certificate that can be read, but for its key and its extensions.
+    """Return a certificate that can be read, but for its issuer, its key and its extensions.
 
     What the CA has just signed is looked at from several sides, so the last ones are remembered.
     """
-    with readable(BackendRefused, "the CA answered with something that is not a certificate"):
+    with _CERTIFICATE:
         certificate = x509.load_pem_x509_certificate(pem)
-        for part in ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"):
+        for part in ("subject", "not_valid_before_utc", "not_valid_after_utc"):
             getattr(certificate, part)
         return certificate

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\r?\n?", re.DOTALL)
 
-_ODD = "the CA gave a CRL that cannot be read"
+_READABLE = readable(BackendRefused, "the CA gave a CRL that cannot be read")
 
 #: Nobody's clock is further behind than this, so a certificate that ran out longer ago is dead.
 CLOCKS = timedelta(days=1)
@@ -92,13 +92,13 @@ def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None)
 
 def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
     """Return the CRLs in *pem*; each has an issuer that can be read."""
-    with readable(BackendRefused, _ODD):
+    with _READABLE:
         crls = map(x509.load_pem_x509_crl, _BLOCK.findall(pem))
         return [crl for crl in crls if isinstance(crl.issuer, x509.Name)]
 
 
 def _serials(crl: x509.CertificateRevocationList) -> set[int]:
-    with readable(BackendRefused, _ODD):
+    with _READABLE:
         return {revoked.serial_number for revoked in crl}
 
 

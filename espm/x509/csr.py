@@ -25,7 +25,6 @@ from espm.x509.unreadable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from contextlib import AbstractContextManager
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
@@ -39,6 +38,7 @@ _PEM = re.compile(
 )
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_READABLE = readable(InvalidCsr, "the CSR cannot be read: it is not a well-formed PKCS#10 request")
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
@@ -71,7 +71,7 @@ def csr_key_sha256(pem: bytes) -> str | None:
     Never raises: anybody may leave a CSR at the CA, and such a one is simply not ours.
     """
     try:
-        with _readable():
+        with _READABLE:
             return key_sha256(_load(pem).public_key())
     except InvalidCsr:
         return None
@@ -88,7 +88,7 @@ def check_csr(
     :raises espm.errors.InvalidCsr: it may not be signed; says why.
     """
     csr = _load(pem)
-    with _readable():
+    with _READABLE:
         key = csr.public_key()
         _check_key(key)
         _check_signature(csr, old_digests)
@@ -107,13 +107,8 @@ def _load(pem: bytes) -> x509.CertificateSigningRequest:
             "the CSR must be PEM, one '-----BEGIN CERTIFICATE REQUEST-----' block and nothing else"
         )
         raise InvalidCsr(msg)
-    with _readable():
+    with _READABLE:
         return x509.load_pem_x509_csr(pem)
-
-
-def _readable() -> AbstractContextManager[None]:
-    """Say of whatever cannot be read that it is no valid CSR."""
-    return readable(InvalidCsr, "the CSR cannot be read: it is not a well-formed PKCS#10 request")
 
 
 def _check_key(key: CertificatePublicKeyTypes) -> None:

@@ -5,15 +5,14 @@ It looks at most parts only when they are asked for, and each has errors of its 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from espm.raising import Raising
 
+if TYPE_CHECKING:
     from espm.errors import EspmError
 
 UNREADABLE = (
@@ -26,10 +25,6 @@ UNREADABLE = (
 )
 
 
-@contextmanager
-def readable(error: type[EspmError], message: str) -> Iterator[None]:
-    """Raise *error* for what the block finds that cannot be read."""
-    try:
-        yield
-    except UNREADABLE as exc:
-        raise error(message) from exc
+def readable(error: type[EspmError], message: str) -> Raising:
+    """Return a block that raises *error* for what is found in it that cannot be read."""
+    return Raising(UNREADABLE, lambda _: error(message))

@@ -26,7 +26,7 @@ from espm.errors import (
 from espm.failfast import FailFast
 from espm.model import Certname, PuppetAccess
 from espm.model.output import Output
-from espm.ports import ForOldAgents, Generating
+from espm.ports import Generating
 from tests.api.wire import wait_until
 from tests.fakes import FakeCa
 from tests.tools_tree import host_options
@@ -263,13 +263,12 @@ def test_only_a_ca_that_is_told_keys_generates() -> None:
 
 def test_only_this_ca_has_agents_that_sign_with_md5() -> None:
     """Those of today's CAs do not, whichever way they are reached."""
-    ca = PuppetCert(Scripted(), 60)
-
-    assert isinstance(ca, ForOldAgents)
-    assert isinstance(FailFast(ca), ForOldAgents)
-    assert not isinstance(http_api.connect({}, TODAY), ForOldAgents)
+    old = PuppetCert(Scripted(), 60)
     options = {"program": "/none", "config": "", "command_timeout": 60.0}
-    assert not isinstance(puppetserver_ca.connect(options, TODAY), ForOldAgents)
+    today = [http_api.connect({}, TODAY), puppetserver_ca.connect(options, TODAY)]
+
+    assert old.old_digests == FailFast(old).old_digests == {"md5", "sha1"}
+    assert [ca.old_digests for ca in today] == [frozenset(), frozenset()]
 
 
 def test_generate_needs_keys_that_it_knows(tmp_path: Path) -> None:
