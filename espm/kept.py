@@ -25,6 +25,10 @@ _RECORD = 16 * 1024  # the most one TLS record holds
 MOST = 32
 
 
+class NoConnection(ConnectionError):
+    """None can be made: nobody listens there, or there is no such host."""
+
+
 class Connections:
     """Those to one server; for any number of threads.
 
@@ -49,7 +53,8 @@ class Connections:
         :param longest: how many octets the body may have.
         :raises espm.answer.TooLong: it has more.
         :raises espm.answer.Garbled: the answer is not one, or not whole.
-        :raises OSError: no connection, or it broke off, or the time is over (TimeoutError), or TLS
+        :raises NoConnection: it is an OSError, too.
+        :raises OSError: it broke off, or the time is over (TimeoutError), or TLS
             is refused (ssl.SSLError), or a certificate can't be read.
         """
         connection = self._free() or _Connection(self._address, self._access)
@@ -88,7 +93,7 @@ class _Connection:
             raise
         except OSError as error:
             message = "no connection"
-            raise ConnectionError(message) from error
+            raise NoConnection(message) from error
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = context.wrap_socket(plain, server_hostname=address[0])

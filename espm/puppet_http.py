@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from espm.answer import Garbled, TooLong
 from espm.deadline import within
 from espm.errors import BackendRefused, BackendSilent, BackendUnavailable, ConfigError
-from espm.kept import Connections
+from espm.kept import Connections, NoConnection
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -136,8 +136,8 @@ class PuppetHttp:
     def _ask(self, method: str, request: bytes) -> Reply:
         try:
             return Reply(*self._connections.ask(request, LONGEST))
-        except _BROKEN:
-            if method != "GET":
+        except _BROKEN as error:
+            if method != "GET" or isinstance(error, NoConnection):
                 raise
         return Reply(*self._connections.ask(request, LONGEST))
 

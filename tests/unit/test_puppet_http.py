@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import threading
@@ -235,6 +236,23 @@ def test_a_refused_connection_is_unavailable(access: PuppetAccess) -> None:
 
     with pytest.raises(BackendUnavailable, match="could not be reached"):
         PuppetHttp(url, access).call("GET", "/x")
+
+
+def test_who_cannot_connect_does_not_try_again(
+    access: PuppetAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that is away would be waited for twice."""
+    tried: list[object] = []
+
+    def refuse(*arguments: object) -> None:
+        tried.append(arguments)
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+    with pytest.raises(BackendUnavailable, match="could not be reached"):
+        PuppetHttp("https://127.0.0.1:1", access).call("GET", "/x")
+    assert len(tried) == 1
 
 
 def test_a_get_on_a_connection_that_was_closed_is_repeated_once(
