@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-#: How many octets a head may have.
+#: How many octets may be beside the body: its head, and what follows the last chunk.
 HEAD = 64 * 1024
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -38,7 +38,7 @@ class Answer:
         self._parser = HttpResponseParser(self)
         self._body: list[bytes] = []
         self._longest = longest
-        self._head = HEAD
+        self._beside = HEAD
         self._begun = self._framed = False
 
     @property
@@ -59,9 +59,9 @@ class Answer:
             self._parser.feed_data(octets)
         except (HttpParserError, HttpParserUpgrade) as error:
             raise Garbled(str(error)) from error
-        self._head -= 0 if self._begun else len(octets)
-        if self._head < 0:
-            msg = "the head has no end"
+        self._beside -= len(octets)
+        if self._beside < 0:
+            msg = "what is beside the body has no end"
             raise Garbled(msg)
         if self._longest < 0:
             raise TooLong
@@ -83,6 +83,8 @@ class Answer:
         """Keep a part of the body."""
         if not self.whole:
             self._longest -= len(octets)
+            # As much again for the lengths of chunks.
+            self._beside += 2 * len(octets)
             self._body.append(octets)
 
     def on_message_complete(self) -> None:

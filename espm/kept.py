@@ -96,7 +96,7 @@ class _Connection:
             raise NoConnection(message) from error
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = context.wrap_socket(plain, server_hostname=address[0])
+            self._socket = context.wrap_socket(plain, server_hostname=address[0].rstrip("."))
         except BaseException:
             plain.close()
             raise
@@ -138,5 +138,6 @@ def _context(access: PuppetAccess) -> ssl.SSLContext:
     context.sslsocket_class = Socket
     context.load_verify_locations(access.ca_file)
     if access.certificate:
-        context.load_cert_chain(access.certificate, access.private_key)
+        # A passphrase, or OpenSSL would ask for one at the terminal and wait.
+        context.load_cert_chain(access.certificate, access.private_key, password="")  # nosec B106
     return context

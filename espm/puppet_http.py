@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: The longest answer we take, in bytes; a CRL of an old CA has some megabytes.
 LONGEST = 64 * 1024 * 1024
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_LABEL = "[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 # An answer that is compressed is nothing that we could read.
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "espm"}

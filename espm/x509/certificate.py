@@ -183,12 +183,12 @@ def _usage(*, encipherment: bool) -> x509.KeyUsage:
 
 @lru_cache(maxsize=64)
 def _load(pem: bytes) -> x509.Certificate:
-    """Return a certificate that can be read, but for its issuer, its key and its extensions.
+    """Return a certificate that can be read, but for its key and its extensions.
 
     What the CA has just signed is looked at from several sides, so the last ones are remembered.
     """
     with _CERTIFICATE:
         certificate = x509.load_pem_x509_certificate(pem)
-        for part in ("subject", "not_valid_before_utc", "not_valid_after_utc"):
+        for part in ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"):
             getattr(certificate, part)
         return certificate

@@ -109,6 +109,8 @@ def test_a_head_without_end_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> Non
     """A limit of its own, for the body has not begun."""
     monkeypatch.setattr(answer, "HEAD", 100)
     head = b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100
+    trailer = CHUNKS[:-2] + b"X-Long: " + b"x" * 200
 
-    with pytest.raises(Garbled, match="no end"):
-        read(head, 30, 60)
+    for octets in (head, trailer):
+        with pytest.raises(Garbled, match="no end"):
+            read(octets, 30, 60, 90)

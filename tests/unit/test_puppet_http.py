@@ -409,7 +409,9 @@ def test_plain_http_is_refused(access: PuppetAccess) -> None:
         PuppetHttp("http://localhost:8140", access)
 
 
-@pytest.mark.parametrize("url", ["https://", "https://a b", "https://[x", "https://host:port"])
+@pytest.mark.parametrize(
+    "url", ["https://", "https://a b", "https://[x", "https://host:port", "https://a..b"]
+)
 def test_what_is_no_url_is_refused(access: PuppetAccess, url: str) -> None:
     """A mistake of the administrator's is told as one."""
     with pytest.raises(ConfigError, match="https://host:8140"):
