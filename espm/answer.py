@@ -10,7 +10,7 @@ from __future__ import annotations
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 #: How many octets may be beside the body: its head, and what follows the last chunk.
-HEAD = 64 * 1024
+BESIDE = 64 * 1024
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -38,7 +38,7 @@ class Answer:
         self._parser = HttpResponseParser(self)
         self._body: list[bytes] = []
         self._longest = longest
-        self._beside = HEAD
+        self._beside = BESIDE
         self._begun = self._framed = False
 
     @property

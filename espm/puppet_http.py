@@ -103,8 +103,8 @@ class PuppetHttp:
     ) -> Reply:
         """Make one call and return the answer.
 
-        A GET whose kept connection the server closed meanwhile is made once more; nothing else
-        is ever repeated.  Resolving the server's name is not bounded by *timeout*.
+        A GET whose connection breaks off is made once more; nothing else is ever repeated.
+        Resolving the server's name is not bounded by *timeout*.
 
         :param path: with a leading slash, already quoted.
         :param accept: the statuses that are answers; others raise.

@@ -156,7 +156,7 @@ def _is_closed(path: str) -> bool:
 def _failed(error: Exception, incoming: _Incoming) -> tuple[Answer, bytes]:
     """Return a problem document for *error*."""
     status, body, headers = problem.document(error, incoming.ident)
-    return _rendered(Answer(status, body, headers, "application/problem+json"), "", {})
+    return Answer(status, body, headers, "application/problem+json"), encoded(body)
 
 
 def _query(text: str) -> dict[str, str]:

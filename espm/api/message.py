@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 # RFC 9110, 8.8.3 and 5.6.1: lists may have empty elements.
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS = re.compile(rf"\*|[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
+
 # Made once: what json.dumps makes anew for each call takes longer than a short value.
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_TAGS = re.compile(rf"\*|[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from espm.errors import BackendUnavailable
 from espm.model import HEALING
+from espm.raising import Raising
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 #: Seconds after which nobody works with a file any more; one call to the CA takes less.
@@ -31,14 +31,10 @@ def sweep(directory: Path) -> None:
                 file.unlink(missing_ok=True)
 
 
-@contextmanager
-def writable(what: str) -> Iterator[None]:
-    """Say of the CA's directory *what* that it can't be written, where the block finds so.
+def writable(what: str) -> Raising:
+    """Return a block that says of the CA's directory *what* that it can't be written.
 
-    :raises espm.errors.BackendUnavailable: instead of any OSError.
+    It raises :class:`~espm.errors.BackendUnavailable` in place of any OSError.
     """
-    try:
-        yield
-    except OSError as error:
-        msg = f"the CA's directory {what} can't be written"
-        raise BackendUnavailable(msg) from error
+    msg = f"the CA's directory {what} can't be written"
+    return Raising((OSError,), lambda _: BackendUnavailable(msg))

@@ -13,24 +13,31 @@ looks the same; what keeps a foreign node's name safe then is that the CA knows 
 from __future__ import annotations
 
 import secrets
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import yaml
 
 from espm import command
 from espm.errors import BackendRefused, BackendUnavailable
+from espm.raising import Raising
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from espm.model import Certname, Json
 
 #: Seconds the ENC may take for one name.
 TIMEOUT = 30.0
 
-#: What PyYAML raises about values that are not of the type that they claim to be.
+# What PyYAML raises about values that are not of the type that they claim to be.
 _UNREADABLE = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+# Also where an answer contains itself.
+_READABLE = Raising(
+    _UNREADABLE,
+    lambda _: BackendRefused(
+        "the fallback ENC's answer is not YAML, or not of the kind that an ENC gives"
+    ),
+)
 
 #: What a shell says when it can't run the program behind it (POSIX, 2.8.2).
 _BROKEN = (126, 127)
@@ -57,7 +64,7 @@ class Fallback:
             return False
         nobody = f"x{secrets.token_hex(12)}"
         other = self._ask(nobody + dot + domain)
-        with _readable():
+        with _READABLE:
             return bool(answer != _renamed(other, nobody, label))
 
     def _ask(self, name: str) -> Json:
@@ -70,18 +77,8 @@ class Fallback:
 
 
 def _parsed(answer: bytes) -> Json:
-    with _readable():
+    with _READABLE:
         return yaml.safe_load(answer)
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Say of an answer that PyYAML fails at, or that contains itself, that it is no answer."""
-    try:
-        yield
-    except _UNREADABLE as exc:
-        msg = "the fallback ENC's answer is not YAML, or not of the kind that an ENC gives"
-        raise BackendRefused(msg) from exc
 
 
 def _says_something(answer: Json) -> bool:

@@ -109,13 +109,10 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             return
         # SQLite itself looks again and again, at longer and longer intervals, whether another is
         # done; so threads of ours wait here.
-        connection = _taken(writers)
-        try:
+        with _one_of(writers) as connection:
             statements.run(connection, _BEGIN)
             yield connection
             statements.commit(connection)
-        finally:
-            writers.give_back(connection)
 
 
 @contextmanager
@@ -128,23 +125,19 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises espm.errors.BackendUnavailable: the database is away or broken.
     """
     readers: Few | None = engine.get_execution_options().get(_READERS)
-    with translating:
-        if readers is None:
-            with engine.connect() as connection:
-                yield connection
-            return
-        connection = _taken(readers)
-        try:
-            yield connection
-        finally:
-            readers.give_back(connection)
+    with translating, _one_of(readers) if readers else engine.connect() as connection:
+        yield connection
 
 
-def _taken(few: Few) -> sa.Connection:
+@contextmanager
+def _one_of(few: Few) -> Iterator[sa.Connection]:
     connection = few.take(BUSY_SECONDS)
     if connection is None:
         raise PoolTimeout
-    return connection
+    try:
+        yield connection
+    finally:
+        few.give_back(connection)
 
 
 def _unavailable(error: BaseException) -> BaseException:

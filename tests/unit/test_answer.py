@@ -107,7 +107,7 @@ def test_a_body_is_not_taken_beyond_its_limit(octets: bytes) -> None:
 
 def test_a_head_without_end_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of its own, for the body has not begun."""
-    monkeypatch.setattr(answer, "HEAD", 100)
+    monkeypatch.setattr(answer, "BESIDE", 100)
     head = b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100
     trailer = CHUNKS[:-2] + b"X-Long: " + b"x" * 200
 
