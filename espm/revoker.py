@@ -9,8 +9,8 @@ gathers what comes within a moment and settles it together::
     due ─────────┘      ^                                         │
                         └─────────────────────────────────────────┘
 
-Nothing is kept here that the ledger does not have: a request that waits looks into the ledger
-once its intent was worked on, and what was left comes back by its time, after a restart too.
+Nothing is kept here that the ledger does not have: what was left comes back by its time, after a
+restart too, and a request that waits is told that its intent is closed once the ledger has it so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from espm import endings, intents, metrics, vigil
@@ -35,11 +36,22 @@ MOST = 50
 
 #: Seconds that the first of a batch waits for others: at least the one, at most the other, and
 #: between them a share of what the last batch took.  Who was answered by that and comes with more
-#: is to be in the next one, and not to wait for the one after it.
+#: is to be in the next one, and not to wait for the one after it.  Where all of the last batch had
+#: somebody who waited for it, as many as that are expected, and nobody is waited for beyond them.
 WINDOW, LONGEST_WINDOW, SHARE = 0.02, 0.5, 0.1
 
 #: Seconds between two looks for what is due.
 PAUSE = 1.0
+
+
+@dataclass
+class _Told:
+    """What those who wait for an intent are told.
+
+    :ivar closed: whether the ledger is known to have it closed.
+    """
+
+    closed: bool = False
 
 
 class Revoker:
@@ -55,7 +67,9 @@ class Revoker:
         self._turns = threading.Condition()
         self._turn = 0
         self._in_work: set[str] = set()
+        self._waited_for: dict[str, _Told] = {}
         self._window = WINDOW
+        self._expected = MOST
         self._ended = False
         self._watch = vigil.Vigil()
 
@@ -69,12 +83,18 @@ class Revoker:
     def wait(self, intent: Intent, seconds: float, ports: Ports) -> bool:
         """See :meth:`espm.ports.Carrier.wait`; gives up early when espm ends."""
         deadline = time.monotonic() + seconds
-        while True:
-            turn = self._turn
-            if intent.ident not in self._in_work and ports.ledger.is_closed(intent):
-                return True
-            if not self._await_turn(turn, deadline - time.monotonic()):
-                return False
+        told = self._waited_for.setdefault(intent.ident, _Told())
+        try:
+            while True:
+                turn = self._turn
+                # To let each of many look would take long, while all of them want to go on.
+                over = intent.ident not in self._in_work
+                if over and (told.closed or ports.ledger.is_closed(intent)):
+                    return True
+                if not self._await_turn(turn, deadline - time.monotonic()):
+                    return False
+        finally:
+            self._waited_for.pop(intent.ident, None)
 
     def _await_turn(self, turn: int, seconds: float) -> bool:
         """Return whether a batch was done after *turn*, within *seconds*."""
@@ -110,13 +130,15 @@ class Revoker:
         due = self._ports.ledger.claim_due(MOST)
         batch = [*due, *self._gather(MOST - len(due), patience=0.0 if due else PAUSE)]
         if batch:
+            closed = False
             try:
-                self._finish(batch)
+                closed = self._finish(batch)
             finally:
-                self._end_turn(batch)
+                self._end_turn(batch, closed=closed)
         self._watch.look(self._ports)
 
-    def _finish(self, batch: list[tuple[Node, Intent]]) -> None:
+    def _finish(self, batch: list[tuple[Node, Intent]]) -> bool:
+        """Carry a batch on; return whether each of it is closed."""
         begun = time.monotonic()
         errors = endings.finish_all(batch, self._ports)
         took = time.monotonic() - begun
@@ -126,10 +148,15 @@ class Revoker:
         silence = next((error for error in errors if isinstance(error, BackendSilent)), None)
         if silence is not None:
             self._leave_the_rest(silence)
+        return not errors
 
-    def _end_turn(self, batch: list[tuple[Node, Intent]]) -> None:
-        """Have those who wait look into the ledger."""
+    def _end_turn(self, batch: list[tuple[Node, Intent]], *, closed: bool) -> None:
+        """Have those who wait go on, or look into the ledger where not all of it is closed."""
         with self._turns:
+            told = [self._waited_for.get(intent.ident) for _, intent in batch]
+            self._expected = len(self._queue) + len(batch) if all(told) else MOST
+            for each in filter(None, told):
+                each.closed = closed
             self._in_work.difference_update(intent.ident for _, intent in batch)
             self._turn += 1
             self._turns.notify_all()
@@ -141,12 +168,14 @@ class Revoker:
         for _, intent in rest:
             with intents.leaving(intent, [], self._ports):
                 raise silence
-        self._end_turn(rest)
+        self._end_turn(rest, closed=False)
 
     def _gather(self, most: int, patience: float) -> list[tuple[Node, Intent]]:
         """Return what was handed over, having waited for it, and a moment more for others."""
         with self._news:
-            self._news.wait_for(lambda: self._ended or self._queue, patience)
-            if self._queue and len(self._queue) < most:
-                self._news.wait_for(lambda: self._ended or len(self._queue) >= most, self._window)
+            if not self._news.wait_for(lambda: self._ended or self._queue, patience):
+                self._expected = MOST
+            enough = min(most, self._expected)
+            if self._queue:
+                self._news.wait_for(lambda: self._ended or len(self._queue) >= enough, self._window)
             return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]

@@ -101,8 +101,10 @@ _LEAVE = intents.update().where(_HELD).values(GIVEN_UP)
 _SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
 _SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
 _INSERT = Statement(intents.insert())
-_REQUEST = sa.select(intents.c.request_id).where(intents.c.ident == sa.bindparam("of"))
-_CLOSED = sa.select(intents.c.closed_at).where(intents.c.ident == sa.bindparam("of"))
+_THIS = intents.c.ident == sa.bindparam("of")
+_REQUEST = sa.select(intents.c.request_id).where(_THIS)
+#: When the intent :of was closed.
+CLOSED = Statement(sa.select(intents.c.closed_at).where(_THIS))
 
 
 class Parting(NamedTuple):
@@ -192,7 +194,8 @@ def finish(
 
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:
     """Return whether *intent* was closed, by whomever."""
-    return connection.execute(_CLOSED, {"of": intent.ident}).scalar_one() is not None
+    ((closed_at,),) = CLOSED.rows(connection, {"of": intent.ident})
+    return closed_at is not None
 
 
 def request_of(connection: sa.Connection, intent: Intent) -> str:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from espm.ledger import claims, rows
 from espm.ledger.schema import intents, nodes, still_open
+from espm.ledger.statements import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,6 +26,15 @@ _STOPPED = "espm stopped while it worked on this"
 
 _LEAVE_OTHERS = intents.update().where(intents.c.owner != sa.bindparam("by"), still_open)
 _LEAVE_OTHERS = _LEAVE_OTHERS.values(claims.GIVEN_UP)
+
+_DUE = sa.or_(
+    intents.c.lease_until <= sa.bindparam("now"),
+    sa.and_(intents.c.owner.is_(None), intents.c.lease_until > sa.bindparam("other_clock")),
+)
+#: The intent that is due first, if any is.
+NEXT = Statement(
+    sa.select(intents.c.number).where(still_open, _DUE).order_by(intents.c.lease_until).limit(1)
+)
 
 
 def leave_others(connection: sa.Connection, claimant: claims.Claimant) -> int:
@@ -59,10 +69,14 @@ def due(limit: int) -> sa.Select[Any]:
 
     Locks as :func:`left` does.
     """
-    until = intents.c.lease_until
-    other_clock = sa.and_(intents.c.owner.is_(None), until > claims.now() + _LONGEST)
-    query = _with_nodes().where(sa.or_(until <= claims.now(), other_clock))
-    return query.order_by(until, intents.c.number).limit(limit)
+    query = _with_nodes().where(_DUE).order_by(intents.c.lease_until, intents.c.number)
+    return query.limit(limit).params(moment())
+
+
+def moment() -> dict[str, datetime]:
+    """Return the parameters of :data:`NEXT`, for now."""
+    now = claims.now()
+    return {"now": now, "other_clock": now + _LONGEST}
 
 
 def _with_nodes() -> sa.Select[Any]:

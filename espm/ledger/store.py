@@ -178,7 +178,7 @@ class SqlLedger(Deleting, SqlReplays):
         """See :meth:`espm.ports.Ledger.claim_due`; writes nothing when nothing is due."""
         if not self._owed.all():
             with reading(self._engine) as connection:
-                if connection.execute(leftovers.due(1)).first() is None:
+                if leftovers.NEXT.first(connection, leftovers.moment()) is None:
                     return ()
         return self._claim(leftovers.due(limit))
 

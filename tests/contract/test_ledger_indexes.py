@@ -50,6 +50,11 @@ QUERIES: dict[str, tuple[Making, str]] = {
     "state": (lambda _n: nodes.page("cloud", NodeState.ACTIVE, WEB, 10), "ix_nodes_live"),
     "nodes": (lambda _n: nodes.everyone("", 10), "uq_nodes_live"),
     "was_deleted": (lambda _n: nodes.last_ended("cloud", WEB), "ix_nodes_ended"),
+    "next due": (lambda _n: (leftovers.NEXT, leftovers.moment()), "ix_intents_lease"),
+    "closed": (
+        lambda _n: (claims.CLOSED, {"of": "i7"}),
+        "uq_intents_ident|sqlite_autoindex_intents",
+    ),
     "claim_due": (lambda _n: leftovers.due(10), "ix_intents_lease"),
     "claim_left": (lambda n: leftovers.left(n, [IntentKind.CHANGE]), "uq_intents_open"),
     "open_intent": (lambda n: jobs.open_by_node(n.generation, _KINDS), "uq_intents_open"),

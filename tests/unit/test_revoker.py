@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -277,11 +278,14 @@ def test_what_was_withheld_is_not_withheld_again(
     assert list(espm.ledger.nodes()) == []
 
 
-def test_who_waits_looks_into_the_ledger_once(
-    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("well", [True, False])
+def test_who_waits_looks_into_the_ledger_once_or_not_at_all(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch, *, well: bool
 ) -> None:
-    """Not before its intent was worked on, and not after the batches of others."""
+    """Not before its intent was worked on, not after others' batches, not where all went well."""
     add(espm, *NAMES[:2])
+    finish = revoker._finish
+    monkeypatch.setattr(revoker, "_finish", lambda batch: finish(batch) and well)
     first, second = (delete(espm, name) for name in NAMES[:2])
     assert first is not None
     assert second is not None
@@ -294,18 +298,53 @@ def test_who_waits_looks_into_the_ledger_once(
 
     monkeypatch.setattr(SqlLedger, "is_closed", looked)
     monkeypatch.setattr("espm.revoker.MOST", 1)
-    waiting = [
-        threading.Thread(target=revoker.wait, args=(each.intent, 30, espm.ports))
-        for each in (first, second)
-    ]
+    waiting = [wait_for(espm, revoker, each) for each in (first, second)]
     for thread in waiting:
-        thread.start()
-    revoker.work()
-    waiting[0].join(30)
-    revoker.work()
-    waiting[1].join(30)
+        revoker.work()
+        thread.join(30)
 
-    assert looks == [first.intent.ident, second.intent.ident]
+    assert looks == ([] if well else [first.intent.ident, second.intent.ident])
+
+
+def wait_for(espm: Espm, revoker: Revoker, of: Job | None) -> threading.Thread:
+    """Return a thread that waits for the end of a job, once it does."""
+    assert of is not None
+    thread = threading.Thread(target=revoker.wait, args=(of.intent, 30, espm.ports))
+    thread.start()
+    while of.intent.ident not in revoker._waited_for:
+        pass
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("waited_for", "idle", "expected"), [(2, False, True), (1, False, False), (2, True, False)]
+)
+def test_those_who_were_answered_are_expected_again_and_nobody_else(
+    espm: Espm,
+    revoker: Revoker,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    waited_for: int,
+    idle: bool,
+    expected: bool,
+) -> None:
+    """Once as many have come, nobody is waited for; but after a batch that nobody waited for."""
+    revoker._window = 0.0
+    monkeypatch.setattr("espm.revoker.WINDOW", 0.5)
+    add(espm, *NAMES)
+    begun = [delete(espm, name) for name in NAMES[:2]]
+    waiting = [wait_for(espm, revoker, each) for each in begun[:waited_for]]
+    revoker.work()
+    for thread in waiting:
+        thread.join(30)
+    if idle:
+        revoker.work()
+    for name in NAMES[2:]:
+        delete(espm, name)
+    started = time.monotonic()
+    revoker._gather(50, patience=0.0)
+
+    assert (time.monotonic() - started < revoker._window) is expected
 
 
 def test_a_silent_ca_is_asked_once_for_all(espm: Espm, revoker: Revoker) -> None:

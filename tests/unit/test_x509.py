@@ -180,9 +180,11 @@ def test_a_certificate_is_foreign_to_a_ca_of_the_same_name_with_another_key() ->
 
 
 def test_a_crl_that_cannot_be_read_is_refused() -> None:
-    """It is no proof of anything."""
-    pem = issued(FakeCa())
-    with pytest.raises(BackendRefused):
-        x509.revoked(b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", pem)
+    """It is no proof of anything, and one that broke off is told from none."""
+    ca = FakeCa()
+    pem = issued(ca)
+    for crl in (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", ca.crl()[:-30]):
+        with pytest.raises(BackendRefused):
+            x509.revoked(ca.crl() + crl, pem)
     with pytest.raises(RevocationUnproven):
         x509.revoked(b"", pem)
