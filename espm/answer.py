@@ -36,7 +36,8 @@ class Answer:
         self.whole = self.lasts = False
         self.status = 0
         self._parser = HttpResponseParser(self)
-        self._body: list[bytes] = []
+        # In one piece, which goes back to the system as one; parts would leave holes.
+        self._body = bytearray()
         self._longest = longest
         self._beside = BESIDE
         self._begun = self._framed = False
@@ -44,7 +45,7 @@ class Answer:
     @property
     def body(self) -> bytes:
         """The body, once it is whole."""
-        return b"".join(self._body)
+        return bytes(self._body)
 
     def take(self, octets: bytes) -> None:
         """Take what has come next; nothing more comes when it is empty.
@@ -85,7 +86,7 @@ class Answer:
             self._longest -= len(octets)
             # As much again for the lengths of chunks.
             self._beside += 2 * len(octets)
-            self._body.append(octets)
+            self._body += octets
 
     def on_message_complete(self) -> None:
         """Note that it is whole, unless the answer itself is still to come (RFC 9110, 15.2)."""

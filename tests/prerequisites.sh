@@ -2,14 +2,15 @@
 # Install what the live tests and the demonstration need on Debian 12, and only what is missing.
 #
 #   tests/prerequisites.sh             all of it
-#   tests/prerequisites.sh --minimal   only what the demonstration needs, with the smallest modules
+#   tests/prerequisites.sh --modules   after that, every Puppet module that Debian packages, which
+#                                      the benchmark looks for classes in
 #
 # Says nothing when all is there. Tests start private servers of their own, so a service that a new
 # package would start and enable is kept from both; services that were here before are left alone.
 set -eu
 
 usage() {
-    echo "usage: $0 [--minimal]" >&2
+    echo "usage: $0 [--modules]" >&2
     exit 2
 }
 
@@ -24,7 +25,10 @@ others="aboe-chrony arioch-redis camptocamp-postfix camptocamp-systemd rodjek-lo
 
 case "${1-}" in
     "") ;;
-    --minimal) more="" more_modules="" others="" ;;
+    --modules)
+        base=$(apt-cache search --names-only '^puppet-module-' | cut -d ' ' -f 1)
+        more="" modules="" more_modules="" others=""
+        ;;
     *) usage ;;
 esac
 [ $# -le 1 ] || usage

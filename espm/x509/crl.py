@@ -39,7 +39,7 @@ class Revocations:
         if bundle is not None:
             crls = [crl for crl in crls if any(signed_by(crl, ca) for ca in self._cas)]
         # One look-up in the CRL goes through all of it; a set is made once and asked for nothing.
-        self._known = [(crl.issuer, _key_of(crl), frozenset(_serials(crl))) for crl in crls]
+        self._known = [(crl.issuer, _key_of(crl), _serials(crl)) for crl in crls]
         self.entries = sum(len(serials) for *_, serials in self._known)
         ends = [crl.next_update_utc for crl in crls if crl.next_update_utc]
         self.next_update = min(ends, default=None)
