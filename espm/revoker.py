@@ -36,8 +36,9 @@ MOST = 50
 
 #: Seconds that the first of a batch waits for others: at least the one, at most the other, and
 #: between them a share of what the last batch took.  Who was answered by that and comes with more
-#: is to be in the next one, and not to wait for the one after it.  Where all of the last batch had
-#: somebody who waited for it, as many as that are expected, and nobody is waited for beyond them.
+#: is to be in the next one, and not to wait for the one after it.  Where each of the last batch had
+#: somebody who waited for it, as many are expected again, besides those that have come meanwhile,
+#: and nobody is waited for beyond them.
 WINDOW, LONGEST_WINDOW, SHARE = 0.02, 0.5, 0.1
 
 #: Seconds between two looks for what is due.

@@ -27,6 +27,10 @@ case "${1-}" in
     "") ;;
     --modules)
         base=$(apt-cache search --names-only '^puppet-module-' | cut -d ' ' -f 1)
+        [ -n "$base" ] || {
+            echo "$0: the package lists have no Puppet modules: run apt-get update" >&2
+            exit 1
+        }
         more="" modules="" more_modules="" others=""
         ;;
     *) usage ;;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from espm.x509.unreadable import UNREADABLE, readable
 if TYPE_CHECKING:
     from espm.model import Issued
 
-_BEGIN = b"-----BEGIN X509 CRL-----"
+# One that broke off is found as well, and cannot be read then.
+_BLOCK = re.compile(rb"-----BEGIN X509 CRL-----[^-]*(?:-----END X509 CRL-----)?")
 
 _READABLE = readable(BackendRefused, "the CA gave a CRL that cannot be read")
 
@@ -92,7 +94,7 @@ def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None)
 def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
     """Return the CRLs in *pem*; each has an issuer that can be read."""
     with _READABLE:
-        crls = [x509.load_pem_x509_crl(_BEGIN + rest) for rest in pem.split(_BEGIN)[1:]]
+        crls = map(x509.load_pem_x509_crl, _BLOCK.findall(pem))
         return [crl for crl in crls if isinstance(crl.issuer, x509.Name)]
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 #: Short turns and many of each way, one after the other: the machine is faster and slower by turns
 #: of its own, and Puppet Server gets faster for thousands of certificates.
-TURNS = 41
+TURNS = 61
 
 #: By the number of clients: how many nodes each turn launches.
-EACH = {1: 8, 4: 32, 16: 64}
+EACH = {1: 24, 4: 32, 16: 64}
 
 #: By whether the key is the node's own: what is to be reached.
 REACH = {False: 0.85, True: 0.9}

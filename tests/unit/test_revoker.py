@@ -22,7 +22,7 @@ from espm.revoker import Revoker
 from tests.api.platform import PLATFORMS, Door, Espm, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from espm.model import Intent, Node
@@ -68,6 +68,19 @@ def job(espm: Espm, of: Job | None) -> Job:
 def calls(espm: Espm, method: str) -> list[tuple[str, ...]]:
     """Return the calls of a method of the CA."""
     return [call for call in espm.ca.calls if call[0] == method]
+
+
+def fail_for(espm: Espm, name: Certname) -> None:
+    """Let the CA fail when it is asked for the certificate of *name*."""
+    real = espm.ca.certificate
+
+    def broken(certname: Certname) -> bytes | None:
+        if certname == name:
+            msg = "Puppet's server failed with status 500"
+            raise BackendUnavailable(msg)
+        return real(certname)
+
+    espm.ca.certificate = broken  # type: ignore[method-assign]
 
 
 def revoked(espm: Espm, pem: bytes) -> bool:
@@ -201,15 +214,7 @@ def test_without_healing_nothing_is_removed_before_it_is_proved(
 def test_what_fails_for_one_name_stops_no_other(espm: Espm, revoker: Revoker) -> None:
     """A CA that fails for one certificate settles the others of the batch."""
     add(espm, *NAMES)
-    real = espm.ca.certificate
-
-    def broken(certname: Certname) -> bytes | None:
-        if certname == NAMES[1]:
-            msg = "Puppet's server failed with status 500"
-            raise BackendUnavailable(msg)
-        return real(certname)
-
-    espm.ca.certificate = broken  # type: ignore[method-assign]
+    fail_for(espm, NAMES[1])
     jobs = [delete(espm, name) for name in NAMES]
     revoker.work()
 
@@ -299,25 +304,51 @@ def test_who_waits_looks_into_the_ledger_once_or_not_at_all(
     monkeypatch.setattr(SqlLedger, "is_closed", looked)
     monkeypatch.setattr("espm.revoker.MOST", 1)
     waiting = [wait_for(espm, revoker, each) for each in (first, second)]
-    for thread in waiting:
+    ends = []
+    for end in waiting:
         revoker.work()
-        thread.join(30)
+        ends.append(end())
+
+    assert ends == [True, True]
 
     assert looks == ([] if well else [first.intent.ident, second.intent.ident])
 
 
-def wait_for(espm: Espm, revoker: Revoker, of: Job | None) -> threading.Thread:
-    """Return a thread that waits for the end of a job, once it does."""
+def wait_for(
+    espm: Espm, revoker: Revoker, of: Job | None, seconds: float = 30.0
+) -> Callable[[], bool]:
+    """Let a thread wait for the end of a job; once it does, return what joins it and says how."""
     assert of is not None
-    thread = threading.Thread(target=revoker.wait, args=(of.intent, 30, espm.ports))
+    ends: list[bool] = []
+    thread = threading.Thread(
+        target=lambda: ends.append(revoker.wait(of.intent, seconds, espm.ports))
+    )
     thread.start()
     while of.intent.ident not in revoker._waited_for:
-        pass
-    return thread
+        time.sleep(0.001)
+
+    def end() -> bool:
+        thread.join(60)
+        return ends[0]
+
+    return end
+
+
+def test_nobody_is_told_that_it_is_over_because_others_of_the_batch_are(
+    espm: Espm, revoker: Revoker
+) -> None:
+    """The CA fails for one of two names; who waits for that waits on."""
+    add(espm, *NAMES[:2])
+    fail_for(espm, NAMES[1])
+    waiting = [wait_for(espm, revoker, delete(espm, name), 0.5) for name in NAMES[:2]]
+    revoker.work()
+
+    assert [end() for end in waiting] == [True, False]
 
 
 @pytest.mark.parametrize(
-    ("waited_for", "idle", "expected"), [(2, False, True), (1, False, False), (2, True, False)]
+    ("waited_for", "more", "idle", "expected"),
+    [(2, 0, False, True), (1, 0, False, False), (2, 0, True, False), (2, 1, False, False)],
 )
 def test_those_who_were_answered_are_expected_again_and_nobody_else(
     espm: Espm,
@@ -325,21 +356,30 @@ def test_those_who_were_answered_are_expected_again_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
     *,
     waited_for: int,
+    more: int,
     idle: bool,
     expected: bool,
 ) -> None:
-    """Once as many have come, nobody is waited for; but after a batch that nobody waited for."""
+    """Those who came meanwhile are added, so *more* is one too few of them here."""
     revoker._window = 0.0
     monkeypatch.setattr("espm.revoker.WINDOW", 0.5)
     add(espm, *NAMES)
     begun = [delete(espm, name) for name in NAMES[:2]]
     waiting = [wait_for(espm, revoker, each) for each in begun[:waited_for]]
+    finish = revoker._finish
+
+    def meanwhile(batch: list[tuple[Node, Intent]]) -> bool:
+        for name in NAMES[2 : 2 + more]:
+            delete(espm, name)
+        return finish(batch)
+
+    monkeypatch.setattr(revoker, "_finish", meanwhile)
     revoker.work()
-    for thread in waiting:
-        thread.join(30)
+    for end in waiting:
+        end()
     if idle:
         revoker.work()
-    for name in NAMES[2:]:
+    for name in NAMES[2 + more :]:
         delete(espm, name)
     started = time.monotonic()
     revoker._gather(50, patience=0.0)
