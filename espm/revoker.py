@@ -89,8 +89,9 @@ class Revoker:
             while True:
                 turn = self._turn
                 # To let each of many look would take long, while all of them want to go on.
-                over = intent.ident not in self._in_work
-                if over and (told.closed or ports.ledger.is_closed(intent)):
+                if told.closed:
+                    return True
+                if intent.ident not in self._in_work and ports.ledger.is_closed(intent):
                     return True
                 if not self._await_turn(turn, deadline - time.monotonic()):
                     return False
@@ -131,15 +132,13 @@ class Revoker:
         due = self._ports.ledger.claim_due(MOST)
         batch = [*due, *self._gather(MOST - len(due), patience=0.0 if due else PAUSE)]
         if batch:
-            closed = False
             try:
-                closed = self._finish(batch)
+                self._finish(batch)
             finally:
-                self._end_turn(batch, closed=closed)
+                self._end_turn(batch)
         self._watch.look(self._ports)
 
-    def _finish(self, batch: list[tuple[Node, Intent]]) -> bool:
-        """Carry a batch on; return whether each of it is closed."""
+    def _finish(self, batch: list[tuple[Node, Intent]]) -> None:
         begun = time.monotonic()
         errors = endings.finish_all(batch, self._ports)
         took = time.monotonic() - begun
@@ -149,16 +148,17 @@ class Revoker:
         silence = next((error for error in errors if isinstance(error, BackendSilent)), None)
         if silence is not None:
             self._leave_the_rest(silence)
-        return not errors
+        if not errors:
+            for told in filter(None, (self._waited_for.get(intent.ident) for _, intent in batch)):
+                told.closed = True
 
-    def _end_turn(self, batch: list[tuple[Node, Intent]], *, closed: bool) -> None:
-        """Have those who wait go on, or look into the ledger where not all of it is closed."""
+    def _end_turn(self, batch: list[tuple[Node, Intent]]) -> None:
+        """Have those who wait go on, or look into the ledger where they were told nothing."""
+        done = {intent.ident for _, intent in batch}
         with self._turns:
-            told = [self._waited_for.get(intent.ident) for _, intent in batch]
-            self._expected = len(self._queue) + len(batch) if all(told) else MOST
-            for each in filter(None, told):
-                each.closed = closed
-            self._in_work.difference_update(intent.ident for _, intent in batch)
+            all_waited_for = done <= self._waited_for.keys()
+            self._expected = len(self._queue) + len(done) if all_waited_for else MOST
+            self._in_work -= done
             self._turn += 1
             self._turns.notify_all()
 
@@ -169,7 +169,7 @@ class Revoker:
         for _, intent in rest:
             with intents.leaving(intent, [], self._ports):
                 raise silence
-        self._end_turn(rest, closed=False)
+        self._end_turn(rest)
 
     def _gather(self, most: int, patience: float) -> list[tuple[Node, Intent]]:
         """Return what was handed over, having waited for it, and a moment more for others."""

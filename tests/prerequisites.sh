@@ -14,32 +14,27 @@ usage() {
     exit 2
 }
 
-base="puppetserver puppet-agent python3-venv curl openssl"
-modules="stdlib concat ntp apache mysql"
-more="postgresql busybox fail2ban systemd python3-seccomp openssh-server openssh-client sudo"
-more_modules="apt firewall haproxy inifile mongodb postgresql rabbitmq rsync tftp vcsrepo xinetd"
+wanted="puppetserver puppet-agent python3-venv curl openssl postgresql busybox fail2ban systemd
+    python3-seccomp openssh-server openssh-client sudo"
+modules="stdlib concat ntp apache mysql apt firewall haproxy inifile mongodb postgresql rabbitmq rsync
+    tftp vcsrepo xinetd"
 # The modules of OpenStack have hundreds of classes: what a large site looks like.
 others="aboe-chrony arioch-redis camptocamp-postfix camptocamp-systemd rodjek-logrotate
     saz-memcached saz-rsyslog saz-ssh voxpupuli-collectd voxpupuli-corosync
     glance keystone neutron nova"
+for name in $modules; do wanted="$wanted puppet-module-puppetlabs-$name"; done
+for name in $others; do wanted="$wanted puppet-module-$name"; done
 
 case "${1-}" in
     "") ;;
-    --modules)
-        base=$(apt-cache search --names-only '^puppet-module-' | cut -d ' ' -f 1)
-        [ -n "$base" ] || {
-            echo "$0: the package lists have no Puppet modules: run apt-get update" >&2
-            exit 1
-        }
-        more="" modules="" more_modules="" others=""
-        ;;
+    --modules) wanted=$(apt-cache search --names-only '^puppet-module-' | cut -d ' ' -f 1) ;;
     *) usage ;;
 esac
 [ $# -le 1 ] || usage
-
-wanted="$base $more"
-for name in $modules $more_modules; do wanted="$wanted puppet-module-puppetlabs-$name"; done
-for name in $others; do wanted="$wanted puppet-module-$name"; done
+[ -n "$wanted" ] || {
+    echo "$0: the package lists have no Puppet modules: run apt-get update" >&2
+    exit 1
+}
 
 # One process for all packages: it prints those that are installed whole.
 installed=$(dpkg-query --show --showformat='${db:Status-Abbrev}${Package}\n' $wanted 2>/dev/null |

@@ -65,9 +65,10 @@ class Claimant:
 
 # Statements are made once, here and elsewhere: building one takes as long as running it.
 
+_THIS = intents.c.ident == sa.bindparam("of")
 # The claim under which an intent was handed out stands.
 _HELD = sa.and_(
-    intents.c.ident == sa.bindparam("of"),
+    _THIS,
     intents.c.owner == sa.bindparam("by"),
     intents.c.attempts == sa.bindparam("tries"),
     still_open,
@@ -101,7 +102,6 @@ _LEAVE = intents.update().where(_HELD).values(GIVEN_UP)
 _SUPERSEDE = intents.update().where(intents.c.generation == sa.bindparam("of"), still_open)
 _SUPERSEDE = _SUPERSEDE.values(closed_at=sa.bindparam("at"), outcome="superseded", owner=None)
 _INSERT = Statement(intents.insert())
-_THIS = intents.c.ident == sa.bindparam("of")
 _REQUEST = sa.select(intents.c.request_id).where(_THIS)
 #: When the intent :of was closed.
 CLOSED = Statement(sa.select(intents.c.closed_at).where(_THIS))
