@@ -26,6 +26,9 @@ class TooLong(Exception):
 class Answer:
     """An answer; the parser calls the methods ``on_...``.
 
+    Whoever is done reading closes it.  Parser and answer hold each other, so without that both,
+    and a CRL with them, would stay until Python's collector comes by, which may be long after.
+
     :param longest: how many octets the body may have.
     :ivar whole: whether all of it has come.
     :ivar lasts: whether its connection may be used again.
@@ -66,6 +69,10 @@ class Answer:
             raise Garbled(msg)
         if self._longest < 0:
             raise TooLong
+
+    def close(self) -> None:
+        """Take no more; what has come can still be asked for.  Idempotent."""
+        self._parser = None
 
     def on_message_begin(self) -> None:
         """Note that something follows what nobody has asked for."""

@@ -11,6 +11,7 @@ import socket
 import ssl
 import weakref
 from collections import deque
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from espm.answer import Answer
@@ -109,9 +110,9 @@ class _Connection:
 
     def ask(self, request: bytes, longest: int) -> Answer:
         self._socket.sendall(request)
-        answer = Answer(longest)
-        while not answer.whole:
-            answer.take(self._socket.recv(_RECORD))
+        with closing(Answer(longest)) as answer:
+            while not answer.whole:
+                answer.take(self._socket.recv(_RECORD))
         return answer
 
     def close(self) -> None:
