@@ -71,7 +71,7 @@ LOST = Counter(
     registry=REGISTRY,
 )
 CRL_BYTES = Gauge("espm_crl_bytes", "Size of the CRLs when last read.", registry=REGISTRY)
-CRL_ENTRIES = Gauge("espm_crl_entries", "Serials in the CRLs when last read.", registry=REGISTRY)
+CRL_ENTRIES = Gauge("espm_crl_entries", "Entries of the CRLs when last read.", registry=REGISTRY)
 CRL_NEXT_UPDATE = Gauge(
     "espm_crl_next_update_timestamp_seconds",
     "Until when the CRLs are good, the first that ends, when last read.",

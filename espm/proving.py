@@ -17,7 +17,7 @@ from espm.errors import RevocationUnproven, causes
 from espm.x509 import Revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from espm.model import Certificate, Certname, Issued
     from espm.ports import Ports
@@ -42,13 +42,14 @@ class Case:
     held: bool
 
 
-def revocations(ports: Ports) -> Revocations:
+def revocations(ports: Ports, serials: Collection[int] | None = None) -> Revocations:
     """Return the CRL as it is now, vouched for by the CA.
 
+    :param serials: what it will be asked for, if not for all.
     :raises espm.errors.BackendError: it can't be had or read.
     """
     pem = ports.ca.crl()
-    found = Revocations(pem, ports.ca.bundle())
+    found = Revocations(pem, ports.ca.bundle(), serials=serials)
     metrics.note_crl(len(pem), found.entries, found.next_update)
     return found
 
@@ -103,7 +104,7 @@ def _split(
 ) -> tuple[list[Case], list[Case]]:
     """Return which of *cases* are proved and which are missing in the CRL."""
     found: tuple[list[Case], list[Case]] = ([], [])
-    crl = revocations(ports)
+    crl = revocations(ports, {case.issued.serial for case in cases})
     for case in cases:
         with noting(failures, [case.certificate]):
             found[not crl.end(case.issued)].append(case)

@@ -23,7 +23,7 @@ from espm.proving import heal, revocations
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from espm.model import Certname, Issued
+    from espm.model import Certname, Issued, Revoked
     from espm.ports import Ports
     from espm.settling import Named
 
@@ -71,24 +71,27 @@ def look_again(seconds: float, ports: Ports, *, known: Collection[int] = ()) -> 
             strays.append((certname, certificate))
     for error in settling.settle(strays, ports).values():
         log.error("a certificate that is nobody's is not revoked yet: %s", causes(error))
-    # Thousands may be revoked in that time, so of those that are as they should be none is kept.
-    revoked = (
-        (certname, certificate.issued)
-        for certname, certificate in ports.ledger.revoked(seconds)
-        if certificate.issued is not None
-    )
-    return frozenset(issued.serial for _, issued in restore(revoked, ports, known=known))
+    lost = restore(ports.ledger.revoked(seconds), ports, known=known)
+    return frozenset(issued.serial for _, issued in lost)
 
 
 def restore(
-    revoked: Iterable[tuple[Certname, Issued]], ports: Ports, *, known: Collection[int] = ()
+    revoked: Revoked, ports: Ports, *, known: Collection[int] = ()
 ) -> list[tuple[Certname, Issued]]:
     """Heal those of *revoked* that the CRL has lost; return which are lost still.
+
+    Thousands may be revoked in a short time, so of those that are as they should be none is kept.
 
     :param known: serials of which it was counted before that they are lost.
     :raises espm.errors.BackendError: the CRL can't be had.
     """
-    lost = missing(revoked, ports)
+    named = (
+        (certname, certificate.issued)
+        for certname, certificate in revoked.named
+        if certificate.issued is not None
+    )
+    # The CRL is read behind the ledger: what that says to be revoked was in the CRL before.
+    lost = missing(named, revoked.serials, ports)
     if lost:
         metrics.LOST.inc(sum(issued.serial not in known for _, issued in lost))
         log.error(
@@ -96,22 +99,24 @@ def restore(
             len(lost),
         )
         if heal(lost, ports):
-            lost = missing(lost, ports)
+            lost = missing(lost, {issued.serial for _, issued in lost}, ports)
     return lost
 
 
 def missing(
-    revoked: Iterable[tuple[Certname, Issued]], ports: Ports
+    revoked: Iterable[tuple[Certname, Issued]], serials: Collection[int], ports: Ports
 ) -> list[tuple[Certname, Issued]]:
     """Return those of *revoked* that the CRL does not show, though they have not run out.
 
     One that no CA of today's signed is not among them: a CA that was made anew counts serials
     from the start, and to heal would revoke somebody else's certificate.
+
+    :param serials: the serial numbers of all of *revoked*.
     """
-    crl, found = None, []
+    if not serials:
+        return []
+    crl, found = revocations(ports, serials), []
     for certname, issued in revoked:
-        # Read behind the ledger: what that says to be revoked was in the CRL before.
-        crl = crl or revocations(ports)
         with suppress(RevocationUnproven):
             if not crl.end(issued):
                 found.append((certname, issued))

@@ -13,7 +13,7 @@ from espm.ledger.claims import now
 from espm.ledger.engine import reading
 from espm.ledger.lists import listed
 from espm.ledger.schema import certificates as table
-from espm.model import CertificateState, NodeState
+from espm.model import CertificateState, NodeState, Revoked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -121,14 +121,21 @@ class Reader:
             recent = certificate_lists.fetch(connection, void)
             return [*certificate_lists.fetch(connection, certificate_lists.strays()), *recent]
 
-    def revoked(self, seconds: float) -> Iterator[tuple[Certname, Certificate]]:
+    def revoked(self, seconds: float) -> Revoked:
         """See :meth:`espm.ports.Ledger.revoked`."""
         query = _ended_as(CertificateState.REVOKED, seconds)
         with reading(self._engine) as connection:
-            found = connection.scalars(query.with_only_columns(table.c.ident)).all()
+            found = connection.execute(query.with_only_columns(table.c.ident, table.c.serial)).all()
+        serials = frozenset(int(serial, 16) for _, serial in found)
+        return Revoked(serials, self._pages(query, [ident for ident, _ in found]))
+
+    def _pages(
+        self, query: sa.Select[Any], idents: Sequence[int]
+    ) -> Iterator[tuple[Certname, Certificate]]:
+        """Yield what *query* finds, of those with *idents*, a few at a time."""
         these = query.where(listed(table.c.ident, "of"))
-        for start in range(0, len(found), _BATCH):
-            page = these.params(of=found[start : start + _BATCH])
+        for start in range(0, len(idents), _BATCH):
+            page = these.params(of=idents[start : start + _BATCH])
             with reading(self._engine) as connection:
                 batch = certificate_lists.fetch(connection, page)
             yield from batch

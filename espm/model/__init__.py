@@ -41,6 +41,7 @@ from espm.model.life import (
     Node,
     NodeState,
     OrderedKey,
+    Revoked,
     SignedCertificate,
 )
 from espm.model.platform import Limits, Platform, PuppetAccess
@@ -78,5 +79,6 @@ __all__ = [
     "PuppetClass",
     "Replay",
     "ReplayKey",
+    "Revoked",
     "SignedCertificate",
 ]

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from espm.model.certname import Certname
@@ -136,6 +136,18 @@ class Certificate:
     key_maker: KeyMaker
     state: CertificateState
     issued: Issued | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Certificates that were revoked, of which there may be thousands.
+
+    :ivar serials: the serial numbers of all of them.
+    :ivar named: they themselves, each with the name of its node; read a few at a time, once.
+    """
+
+    serials: frozenset[int]
+    named: Iterable[tuple[Certname, Certificate]]
 
 
 class IntentKind(StrEnum):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Node,
         NodeState,
         OrderedKey,
+        Revoked,
     )
 
 
@@ -237,12 +238,8 @@ class Ledger(Replays, Protocol):
         stand although the life of their node is over.
         """
 
-    def revoked(self, seconds: float) -> Iterable[tuple[Certname, Certificate]]:
-        """Return those that were revoked within the last *seconds*, with the names likewise.
-
-        They may be thousands; they come a few at a time, and all were revoked before the first
-        is there.
-        """
+    def revoked(self, seconds: float) -> Revoked:
+        """Return the certificates that were revoked within the last *seconds*."""
 
     def ping(self) -> None:
         """Return when the ledger can be written."""

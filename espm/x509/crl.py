@@ -14,6 +14,8 @@ from espm.x509.signatures import signed_by
 from espm.x509.unreadable import UNREADABLE, readable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from espm.model import Issued
 
 # One that broke off is found as well, and cannot be read then.
@@ -30,19 +32,28 @@ class Revocations:
 
     :param pem: one or more CRLs.
     :param bundle: the CA certificates; when given, a CRL that none of them signed is ignored.
+    :param serials: what will be asked for, where that is known: a CRL may list very many others,
+        and they are not kept then.
     :raises espm.errors.BackendRefused: a certificate or a CRL cannot be read.
-    :ivar entries: how many serials are listed.
+    :ivar entries: how many there are in the CRLs.
     :ivar next_update: until when the CRLs are good, the first that ends; None if none says it.
     """
 
-    def __init__(self, pem: bytes, bundle: bytes | None = None) -> None:
+    def __init__(
+        self,
+        pem: bytes,
+        bundle: bytes | None = None,
+        *,
+        serials: Collection[int] | None = None,
+    ) -> None:
         crls = _crls(pem)
         self._cas = [] if bundle is None else certificates(bundle)
         if bundle is not None:
             crls = [crl for crl in crls if any(signed_by(crl, ca) for ca in self._cas)]
         # One look-up in the CRL goes through all of it; a set is made once and asked for nothing.
-        self._known = [(crl.issuer, _key_of(crl), _serials(crl)) for crl in crls]
-        self.entries = sum(len(serials) for *_, serials in self._known)
+        self._known = [(crl.issuer, _key_of(crl), _listed(crl, serials)) for crl in crls]
+        self._asked = serials
+        self.entries = sum(len(crl) for crl in crls)
         ends = [crl.next_update_utc for crl in crls if crl.next_update_utc]
         self.next_update = min(ends, default=None)
 
@@ -50,8 +61,12 @@ class Revocations:
         """Return whether the CRL of the issuer of the certificate lists it.
 
         :raises espm.errors.RevocationUnproven: there is no CRL of that issuer.
+        :raises LookupError: it is none of those that were to be asked for.
         """
         (certificate,) = certificates(issued.pem.encode())[:1]
+        if self._asked is not None and certificate.serial_number not in self._asked:
+            msg = f"serial {certificate.serial_number:X} was not looked for in the CRLs"
+            raise LookupError(msg)
         issuer, key = certificate.issuer, _key_of(certificate)
         lists = [
             serials
@@ -98,9 +113,11 @@ def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
         return [crl for crl in crls if isinstance(crl.issuer, x509.Name)]
 
 
-def _serials(crl: x509.CertificateRevocationList) -> set[int]:
+def _listed(crl: x509.CertificateRevocationList, asked: Collection[int] | None) -> set[int]:
+    """Return the serials that *crl* lists, or which of those that are *asked* for."""
     with _READABLE:
-        return {revoked.serial_number for revoked in crl}
+        found = (revoked.serial_number for revoked in crl)
+        return set(found) if asked is None else {serial for serial in found if serial in asked}
 
 
 def _key_of(signed: x509.Certificate | x509.CertificateRevocationList) -> bytes | None:

@@ -405,13 +405,16 @@ def test_what_was_revoked_comes_a_few_at_a_time(
     names = [Certname(f"web-{number}.example.com") for number in range(5)]
     ended = [_revoked(ledger, name, serial) for serial, name in enumerate(names, start=1)]
 
-    found = iter(ledger.revoked(3600))
-    first = next(found)
-    late = _revoked(ledger, Certname("late.example.com"), serial=6)
+    found = ledger.revoked(3600)
+    named = iter(found.named)
+    first = next(named)
+    late = _revoked(ledger, Certname("late.example.com"), serial=0xA6)
 
-    assert [first, *found] == list(zip(names, ended, strict=True))
-    assert [each for _, each in ledger.revoked(3600)] == [*ended, late]
-    assert list(ledger.revoked(0)) == []
+    assert [first, *named] == list(zip(names, ended, strict=True))
+    assert found.serials == {1, 2, 3, 4, 5}
+    assert ledger.revoked(3600).serials == {1, 2, 3, 4, 5, 0xA6}
+    assert [each for _, each in ledger.revoked(3600).named] == [*ended, late]
+    assert list(ledger.revoked(0).named) == []
     assert list(ledger.watched(3600)) == []
 
 
@@ -422,7 +425,7 @@ def test_looking_at_what_was_revoked_takes_few_statements(ledger: SqlLedger) -> 
         for number in range(1, 17):
             _revoked(ledger, Certname(f"web-{number}.example.com"), serial=number)
             before = set(said)
-            assert len(list(ledger.revoked(3600))) == number
+            assert len(list(ledger.revoked(3600).named)) == number
             new += [number] if set(said) > before else []
 
     assert new == [1]

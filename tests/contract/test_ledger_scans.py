@@ -108,7 +108,7 @@ def _end(ledger: Any, node: Node, valid: Certificate) -> None:
     ledger.bury(begin(ledger, ledger.node("cloud", WEB), IntentKind.DELETE))
     ledger.was_deleted("cloud", WEB)
     ledger.watched(60)
-    list(ledger.revoked(60))
+    list(ledger.revoked(60).named)
     ledger.ping()
 
 
@@ -237,6 +237,6 @@ def test_nobody_waits_for_a_second_connection_while_holding_one(
 
         # What yields has none while its reader goes on.
         assert [ledger.certificates(node) for node in ledger.nodes()] == [[]]
-        for yielded in (ledger.all_certificates(), ledger.revoked(60)):
+        for yielded in (ledger.all_certificates(), ledger.revoked(60).named):
             owners = {name for _, each in yielded for name in ledger.platforms_of([each]).values()}
             assert owners == {"cloud"}

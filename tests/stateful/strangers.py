@@ -93,8 +93,7 @@ class Strangers:
 
     def _recent(self) -> list[int]:
         """Return the serials in the CRL that were proved revoked a short while ago."""
-        revoked = (each.issued for _, each in self.world.ledger.revoked(WATCHED))
-        recent = {issued.serial for issued in revoked if issued is not None}
+        recent = self.world.ledger.revoked(WATCHED).serials
         return sorted(recent & self.model.dead & self.world.ca.revoked)
 
     def forget(self, which: int) -> None:

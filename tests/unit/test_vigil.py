@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from espm import metrics, nodes, vigil, x509
+from espm import metrics, nodes, proving, vigil, x509
 from espm.errors import BackendSilent, BackendUnavailable
 from espm.model import Certificate, CertificateState, Certname
 from tests.alone import CLOUD, NAME, add, espm_alone
 from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from tests.api.platform import Espm
 
@@ -72,27 +72,46 @@ def test_what_was_settled_long_ago_is_not_looked_at(espm: Espm) -> None:
     add(espm)
     nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
 
-    assert len(list(espm.ledger.revoked(60))) == 1
-    assert list(espm.ledger.revoked(0)) == []
+    assert len(list(espm.ledger.revoked(60).named)) == 1
+    assert list(espm.ledger.revoked(0).named) == []
 
 
 def test_thousands_are_not_in_memory_at_once(espm: Espm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ends in three minutes, a look at it costs no more memory than a few of them."""
     add(espm)
     nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
-    [(_, revoked)] = espm.ledger.revoked(60)
+    found = espm.ledger.revoked(60)
+    [(_, revoked)] = found.named
     alive = []
 
-    def thousands(_: float) -> Iterator[tuple[Certname, Certificate]]:
+    def thousands() -> Iterator[tuple[Certname, Certificate]]:
         for number in range(2000):
             yield NAME, replace(revoked, ident=number)
         alive.append(sum(isinstance(each, Certificate) for each in gc.get_objects()))
 
-    monkeypatch.setattr(espm.ledger, "revoked", thousands)
+    many = replace(found, named=thousands())
+    monkeypatch.setattr(espm.ledger, "revoked", lambda _: many)
     look(espm)
 
     assert len(alive) == 1
     assert alive[0] < 100
+
+
+def test_of_the_crl_is_kept_what_is_looked_for(espm: Espm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a node is deleted and at each look, for a CRL may list very many others."""
+    asked = []
+
+    class Noted(x509.Revocations):
+        def __init__(self, pem: bytes, bundle: bytes, *, serials: Collection[int]) -> None:
+            asked.append(set(serials))
+            super().__init__(pem, bundle, serials=serials)
+
+    monkeypatch.setattr(proving, "Revocations", Noted)
+    serial = x509.parse_certificate(add(espm)).serial
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    look(espm)
+
+    assert asked == [{serial}, {serial}]
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["only handed in", "signed"])

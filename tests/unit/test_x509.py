@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import ssl
 import subprocess
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from espm.model import Certname
 from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NAME = Certname("web1.example.com")
@@ -136,10 +139,10 @@ def test_a_server_certificate_works_in_tls() -> None:
     assert context.cert_store_stats()["x509"] == before + 1
 
 
-def issued(ca: FakeCa) -> bytes:
+def issued(ca: FakeCa, name: Certname = NAME) -> bytes:
     """Return a certificate of *ca*."""
-    ca.submit(NAME, x509.new_csr(NAME, x509.new_key()))
-    return ca.sign(NAME).pem
+    ca.submit(name, x509.new_csr(name, x509.new_key()))
+    return ca.sign(name).pem
 
 
 def test_only_a_crl_of_the_issuer_proves_a_revocation() -> None:
@@ -177,6 +180,33 @@ def test_a_certificate_is_foreign_to_a_ca_of_the_same_name_with_another_key() ->
     assert x509.Revocations(anew.crl(), anew.bundle()).foreign(found)
     assert not x509.Revocations(anew.crl(), anew.bundle() + ca.bundle()).foreign(found)
     assert not x509.Revocations(anew.crl()).foreign(found)
+
+
+def test_of_a_crl_only_what_is_asked_for_is_kept() -> None:
+    """It may list every node that there ever was, and is read for a few of them."""
+    ca = FakeCa()
+    ours, other = issued(ca), issued(ca, Certname("other.example.com"))
+    ca.revoked |= {x509.parse_certificate(ours).serial, *range(10**9, 10**9 + 5000)}
+    pem, found = ca.crl(), x509.parse_certificate(ours)
+    everything, kept_of_all = _keeping(lambda: x509.Revocations(pem))
+    asked, kept = _keeping(lambda: x509.Revocations(pem, serials={found.serial}))
+
+    assert (everything.show(found), asked.show(found)) == (True, True)
+    assert (everything.entries, asked.entries) == (5001, 5001)
+    assert kept < kept_of_all / 10
+    with pytest.raises(LookupError):
+        asked.show(x509.parse_certificate(other))
+
+
+def _keeping(make: Callable[[], x509.Revocations]) -> tuple[x509.Revocations, int]:
+    """Return what *make* makes, and how many bytes it keeps."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        made = make()
+        return made, tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_crl_that_cannot_be_read_is_refused() -> None:
