@@ -55,7 +55,7 @@ format: $(READY) ## let ruff format the code and mend what it can
 
 .PHONY: bench
 bench: prerequisites $(READY) ## measure: each figure beside its yardstick
-	@$(if $(filter-out classes,$(ONLY)),:,sh tests/prerequisites.sh --modules)
+	@$(if $(filter classes,$(or $(ONLY),classes)),sh tests/prerequisites.sh --modules,:)
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write)
 
 .PHONY: docs

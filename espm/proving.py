@@ -17,7 +17,8 @@ from espm.errors import RevocationUnproven, causes
 from espm.x509 import Revocations
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from espm.model import Certificate, Certname, Issued
     from espm.ports import Ports
@@ -42,7 +43,7 @@ class Case:
     held: bool
 
 
-def revocations(ports: Ports, serials: Collection[int] | None = None) -> Revocations:
+def revocations(ports: Ports, serials: AbstractSet[int] | None = None) -> Revocations:
     """Return the CRL as it is now, vouched for by the CA.
 
     :param serials: what it will be asked for, if not for all.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from espm.model import Certname, Issued, Revoked
     from espm.ports import Ports
     from espm.settling import Named
+    from espm.x509 import Revocations
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +81,21 @@ def restore(
 ) -> list[tuple[Certname, Issued]]:
     """Heal those of *revoked* that the CRL has lost; return which are lost still.
 
-    Thousands may be revoked in a short time, so of those that are as they should be none is kept.
+    Thousands may be revoked in a short time, so of those that are as they should be nothing but
+    the serial numbers is kept.
 
     :param known: serials of which it was counted before that they are lost.
     :raises espm.errors.BackendError: the CRL can't be had.
     """
+    if not revoked.serials:
+        return []
     named = (
         (certname, certificate.issued)
         for certname, certificate in revoked.named
         if certificate.issued is not None
     )
-    # The CRL is read behind the ledger: what that says to be revoked was in the CRL before.
-    lost = missing(named, revoked.serials, ports)
+    # Read behind the ledger: what that says to be revoked was in the CRL before.
+    lost = missing(named, revocations(ports, revoked.serials))
     if lost:
         metrics.LOST.inc(sum(issued.serial not in known for _, issued in lost))
         log.error(
@@ -99,23 +103,19 @@ def restore(
             len(lost),
         )
         if heal(lost, ports):
-            lost = missing(lost, {issued.serial for _, issued in lost}, ports)
+            lost = missing(lost, revocations(ports, {issued.serial for _, issued in lost}))
     return lost
 
 
 def missing(
-    revoked: Iterable[tuple[Certname, Issued]], serials: Collection[int], ports: Ports
+    revoked: Iterable[tuple[Certname, Issued]], crl: Revocations
 ) -> list[tuple[Certname, Issued]]:
-    """Return those of *revoked* that the CRL does not show, though they have not run out.
+    """Return those of *revoked* that *crl* does not show, though they have not run out.
 
     One that no CA of today's signed is not among them: a CA that was made anew counts serials
     from the start, and to heal would revoke somebody else's certificate.
-
-    :param serials: the serial numbers of all of *revoked*.
     """
-    if not serials:
-        return []
-    crl, found = revocations(ports, serials), []
+    found = []
     for certname, issued in revoked:
         with suppress(RevocationUnproven):
             if not crl.end(issued):

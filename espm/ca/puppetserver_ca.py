@@ -37,7 +37,7 @@ SPEC = """
 program = path(default="/opt/puppetlabs/bin/puppetserver")
 # Absolute path of the puppet.conf of the CA; espm's user must be able to read the key it names.
 config = path(default="/etc/puppetlabs/puppet/puppet.conf")
-# Seconds that the command may take; it takes two minutes to notice a CA that hangs.
+# Seconds that the command may take; by itself it notices only after two minutes that a CA hangs.
 command_timeout = seconds(1, 600, default=60)
 """
 
@@ -89,8 +89,9 @@ class PuppetserverCa(AgentHttp):
         # The command is told many names at once, for it takes long to start.
         failure = self._run("revoke", *held) if held else None
         if failure:
-            crl = self.crl()
-            if not all(x509.revoked(crl, pem) for pem in held.values()):
+            issued = [x509.parse_certificate(pem) for pem in held.values()]
+            crl = x509.Revocations(self.crl(), serials={each.serial for each in issued})
+            if not all(crl.show(each) for each in issued):
                 raise failure
 
     def clean(self, certname: Certname) -> None:

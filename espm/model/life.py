@@ -143,7 +143,8 @@ class Revoked:
     """Certificates that were revoked, of which there may be thousands.
 
     :ivar serials: the serial numbers of all of them.
-    :ivar named: they themselves, each with the name of its node; read a few at a time, once.
+    :ivar named: they themselves, each with the name of its node, and none that was revoked later;
+        read a few at a time, once.
     """
 
     serials: frozenset[int]

@@ -23,7 +23,7 @@ from espm.x509.certificate import (
     self_signed,
     spki_pin,
 )
-from espm.x509.crl import Revocations, revoked
+from espm.x509.crl import Revocations
 from espm.x509.csr import check_csr, csr_der_sha256, csr_key_sha256, new_csr, unsignable_csr
 from espm.x509.keys import Key, key_pem, key_sha256, new_key
 
@@ -44,7 +44,6 @@ __all__ = [
     "new_key",
     "of_name",
     "parse_certificate",
-    "revoked",
     "self_signed",
     "spki_pin",
     "unsignable_csr",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from espm.errors import BackendRefused, RevocationUnproven
-from espm.x509.certificate import certificates, parse_certificate
+from espm.x509.certificate import certificates
 from espm.x509.signatures import signed_by
 from espm.x509.unreadable import UNREADABLE, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Set as AbstractSet
 
     from espm.model import Issued
 
@@ -44,7 +44,7 @@ class Revocations:
         pem: bytes,
         bundle: bytes | None = None,
         *,
-        serials: Collection[int] | None = None,
+        serials: AbstractSet[int] | None = None,
     ) -> None:
         crls = _crls(pem)
         self._cas = [] if bundle is None else certificates(bundle)
@@ -60,13 +60,13 @@ class Revocations:
     def show(self, issued: Issued) -> bool:
         """Return whether the CRL of the issuer of the certificate lists it.
 
-        :raises espm.errors.RevocationUnproven: there is no CRL of that issuer.
-        :raises LookupError: it is none of those that were to be asked for.
+        :raises espm.errors.RevocationUnproven: there is no CRL of that issuer, or it is none of
+            those that were to be asked for.
         """
         (certificate,) = certificates(issued.pem.encode())[:1]
         if self._asked is not None and certificate.serial_number not in self._asked:
-            msg = f"serial {certificate.serial_number:X} was not looked for in the CRLs"
-            raise LookupError(msg)
+            msg = f"serial {certificate.serial_number:X} was not looked for in the CRL"
+            raise RevocationUnproven(msg)
         issuer, key = certificate.issuer, _key_of(certificate)
         lists = [
             serials
@@ -101,11 +101,6 @@ class Revocations:
         return bool(self._cas) and not any(signed_by(certificate, ca) for ca in self._cas)
 
 
-def revoked(crl_pem: bytes, certificate_pem: bytes, bundle: bytes | None = None) -> bool:
-    """Return whether *crl_pem* lists the certificate; see :class:`Revocations`."""
-    return Revocations(crl_pem, bundle).show(parse_certificate(certificate_pem))
-
-
 def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
     """Return the CRLs in *pem*; each has an issuer that can be read."""
     with _READABLE:
@@ -113,11 +108,12 @@ def _crls(pem: bytes) -> list[x509.CertificateRevocationList]:
         return [crl for crl in crls if isinstance(crl.issuer, x509.Name)]
 
 
-def _listed(crl: x509.CertificateRevocationList, asked: Collection[int] | None) -> set[int]:
+def _listed(crl: x509.CertificateRevocationList, asked: AbstractSet[int] | None) -> set[int]:
     """Return the serials that *crl* lists, or which of those that are *asked* for."""
     with _READABLE:
-        found = (revoked.serial_number for revoked in crl)
-        return set(found) if asked is None else {serial for serial in found if serial in asked}
+        if asked is None:
+            return {revoked.serial_number for revoked in crl}
+        return {serial for revoked in crl if (serial := revoked.serial_number) in asked}
 
 
 def _key_of(signed: x509.Certificate | x509.CertificateRevocationList) -> bytes | None:

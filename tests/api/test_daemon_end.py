@@ -13,6 +13,7 @@ from espm import ledger, x509
 from espm.model import Certname, Classification
 from tests.api.process import Site, site_with_puppet
 from tests.api.test_nodes import slug
+from tests.crls import is_revoked
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def test_a_sudden_end_is_settled_at_the_next_start(made: tuple[Site, FakePuppet]
         code = again.stop()
 
     assert "2 operations were under way when espm ended the last time" in again.out.text
-    assert [x509.revoked(crl, pem, bundle) for pem in certificates] == [True, True]
+    assert [is_revoked(crl, pem, bundle) for pem in certificates] == [True, True]
     assert left == ({STAYING: "active"}, [], None, None)
     assert (anew.status_code, repeated.status_code) == (201, 204)
     assert (code, again.err.text) == (0, "")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm import x509
 from tests.api.process import Site, site_with_puppet
 from tests.api.test_certificates import make_csr
 from tests.api.test_idempotency import add, post
 from tests.api.test_nodes import NAME, PATH, slug
+from tests.crls import is_revoked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_a_node_whose_addition_was_killed_is_added_by_the_repeat(
 
 
 def _revoked(puppet: FakePuppet, pem: bytes) -> bool:
-    return x509.revoked(puppet.ca.crl(), pem, puppet.ca.bundle())
+    return is_revoked(puppet.ca.crl(), pem, puppet.ca.bundle())
 
 
 def test_a_repeat_during_the_recovery_is_told_to_come_again(

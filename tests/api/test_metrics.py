@@ -143,7 +143,7 @@ def test_failed_authentications_are_counted(espm: Espm, cloud: Client) -> None:
 
 
 def test_the_crl_is_described_once_it_was_read(espm: Espm, cloud: Client) -> None:
-    """Size, serials and end are those of the CRL that proved a revocation."""
+    """Size, entries and end are those of the CRL that proved a revocation."""
     cloud.add(NAME, certificate={})
     assert cloud.call("DELETE", f"/v1/nodes/{NAME}").status_code == 204
     found = samples(cloud)

@@ -398,18 +398,20 @@ def test_lives_that_end_together_end_all_or_none(ledger: Ledger) -> None:
 
 
 def test_what_was_revoked_comes_a_few_at_a_time(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is left out, and none that was revoked only after the first had come is among them."""
     monkeypatch.setattr(reader, "_BATCH", 2)
     names = [Certname(f"web-{number}.example.com") for number in range(5)]
     ended = [_revoked(ledger, name, serial) for serial, name in enumerate(names, start=1)]
 
-    found = ledger.revoked(3600)
-    named = iter(found.named)
-    first = next(named)
+    with hear(ledger) as said:
+        found = ledger.revoked(3600)
+        named = iter(found.named)
+        first = next(named)
     late = _revoked(ledger, Certname("late.example.com"), serial=0xA6)
 
+    assert len(said) == 2, "which there are, and two of them"
     assert [first, *named] == list(zip(names, ended, strict=True))
     assert found.serials == {1, 2, 3, 4, 5}
     assert ledger.revoked(3600).serials == {1, 2, 3, 4, 5, 0xA6}

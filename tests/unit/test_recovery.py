@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm import certificates, ledger, nodes, x509
+from espm import certificates, ledger, nodes
 from espm.model import CertificateState, Certname, Classification, NodeState
 from espm.ordering import Order
 from tests.api.platform import PLATFORMS, Door, Espm, running
+from tests.crls import is_revoked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def _start_anew(espm: Espm) -> None:
 def _valid(espm: Espm) -> bool:
     """Return whether the CA holds a certificate of the name that its CRL does not show."""
     pem = espm.ca.issued.get(NAME)
-    return pem is not None and not x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
+    return pem is not None and not is_revoked(espm.ca.crl(), pem, espm.ca.bundle())
 
 
 def _add(ports: Ports, order: Order | None = None) -> object:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from espm import endings, nodes, x509
+from espm import endings, nodes
 from espm import revoker as revoker_module
 from espm.certificates import revoke
 from espm.errors import BackendSilent, BackendUnavailable, Conflict
@@ -20,6 +20,7 @@ from espm.model import Certname, Classification, IntentKind, Job, JobState
 from espm.ordering import Order
 from espm.revoker import Revoker
 from tests.api.platform import PLATFORMS, Door, Espm, running
+from tests.crls import is_revoked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +87,7 @@ def fail_for(espm: Espm, name: Certname) -> None:
 
 def revoked(espm: Espm, pem: bytes) -> bool:
     """Return whether the CRL shows a certificate."""
-    return x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
+    return is_revoked(espm.ca.crl(), pem, espm.ca.bundle())
 
 
 def test_certificates_that_cannot_be_looked_up_together_are_one_by_one(

@@ -11,12 +11,14 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from espm import metrics, nodes, proving, vigil, x509
 from espm.errors import BackendSilent, BackendUnavailable
-from espm.model import Certificate, CertificateState, Certname
+from espm.model import Certificate, CertificateState, Certname, Classification
+from espm.ordering import Order
 from tests.alone import CLOUD, NAME, add, espm_alone
+from tests.crls import is_revoked
 from tests.fakes import FakeCa
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from tests.api.platform import Espm
 
@@ -41,7 +43,7 @@ def test_a_revocation_that_the_crl_forgot_is_healed(espm: Espm) -> None:
     lose(espm, pem)
     look(espm)
 
-    assert x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
+    assert is_revoked(espm.ca.crl(), pem, espm.ca.bundle())
 
 
 def test_one_that_cannot_be_healed_is_told(espm: Espm, caplog: pytest.LogCaptureFixture) -> None:
@@ -52,6 +54,19 @@ def test_one_that_cannot_be_healed_is_told(espm: Espm, caplog: pytest.LogCapture
     look(espm)
 
     assert "the CRL has lost 1 revocations" in caplog.text
+
+
+def test_one_that_healing_does_not_bring_back_is_lost_still(
+    espm: Espm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked up again, for what the CA answers is no proof."""
+    pem = add(espm)
+    espm.ca.heals = True
+    monkeypatch.setattr(espm.ca, "heal", lambda *_: None)
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    lose(espm, pem)
+
+    assert vigil.look_again(60, espm.ports) == {x509.parse_certificate(pem).serial}
 
 
 def test_a_certificate_of_a_former_ca_is_not_healed(espm: Espm) -> None:
@@ -102,11 +117,13 @@ def test_of_the_crl_is_kept_what_is_looked_for(espm: Espm, monkeypatch: pytest.M
     asked = []
 
     class Noted(x509.Revocations):
-        def __init__(self, pem: bytes, bundle: bytes, *, serials: Collection[int]) -> None:
+        def __init__(self, pem: bytes, bundle: bytes, *, serials: frozenset[int]) -> None:
             asked.append(set(serials))
             super().__init__(pem, bundle, serials=serials)
 
     monkeypatch.setattr(proving, "Revocations", Noted)
+    other = Certname("web2.example.com")
+    nodes.add_node(CLOUD, other, Classification(), espm.ports, order=Order(), request_id="r")
     serial = x509.parse_certificate(add(espm)).serial
     nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
     look(espm)
@@ -135,7 +152,7 @@ def test_a_csr_that_the_ca_heard_late_is_taken_back(espm: Espm, *, signed: bool)
     assert NAME not in espm.ca.requests
     assert NAME not in espm.ca.issued
     assert (held is not None) == signed
-    assert held is None or x509.revoked(espm.ca.crl(), held, espm.ca.bundle())
+    assert held is None or is_revoked(espm.ca.crl(), held, espm.ca.bundle())
     states = [each.state for _, each in espm.ledger.all_certificates()]
     assert states == [CertificateState.VOID, *([CertificateState.REVOKED] if signed else [])]
 
@@ -166,7 +183,7 @@ def test_a_look_that_fails_is_repeated_later(espm: Espm, caplog: pytest.LogCaptu
     vigil.Vigil().look(espm.ports)
 
     assert "could not look again" in caplog.text
-    assert x509.revoked(espm.ca.crl(), pem, espm.ca.bundle())
+    assert is_revoked(espm.ca.crl(), pem, espm.ca.bundle())
 
 
 def test_what_stays_lost_is_counted_once(espm: Espm) -> None:
