@@ -62,14 +62,15 @@ def rights(context: Context) -> Iterator[Finding]:
 def healing(context: Context) -> Iterator[Finding]:
     """Look whether revocations that the CA loses can be made good, where that is wanted."""
     signed, full = context.config.ca_options.get("signed_dir"), _is_full(context)
-    if context.ca.can_heal():
+    heals = context.ca.can_heal()
+    if heals and (signed or not full):
         yield Finding("CA healing", State.OK, "revocations that the CA loses can be healed")
     elif not (signed or full):
         what = "not wanted ([ca] signed_dir is empty); 'espm doctor revocations' finds what is lost"
         yield Finding("CA healing", State.OK, what)
     else:
         reason = f"{signed} is not the CA's, or closed" if signed else "[ca] signed_dir is empty"
-        what = f"revocations that the CA loses cannot be healed: {reason}"
+        what = reason if heals else f"revocations that the CA loses cannot be healed: {reason}"
         remedy = "name the CA's directory of signed certificates, and let espm's user write there"
         if full:
             what += "; so clean is not used"

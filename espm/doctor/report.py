@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: So many of one kind are lines of their own; --json has all certificates.
 SHOWN = 20
 
-_LOST = "run it with --heal, while espm is stopped; it needs [ca] signed_dir for that"
+_LOST = "run it with --heal, while espm is stopped"
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def test_jobs_are_not_looked_at_in_a_ledger_that_is_away(make: Make, sample: Sam
     [
         (True, {"signed_dir": "/ca/signed"}, State.OK, "can be healed"),
         (True, {"scope": "full", "signed_dir": "/ca/signed"}, State.OK, "can be healed"),
+        (True, {"scope": "full"}, State.FAIL, "signed_dir is empty; so clean is not used"),
         (False, {}, State.OK, "signed_dir is empty"),
         (False, {"signed_dir": "/ca/signed"}, State.WARN, "/ca/signed is not the CA's, or closed"),
         (False, {"scope": "full"}, State.FAIL, "signed_dir is empty; so clean is not used"),

@@ -52,9 +52,8 @@ def test_the_example_loads(tmp_path: Path, *, everything: bool) -> None:
     """Only the paths have to fit, both as it is and with every default written out."""
     sample = Sample.make(tmp_path)
     text = EXAMPLE.read_text()
-    for stem, directory in (("server", "certs"), ("puppet", "puppet")):
-        text = text.replace(f"/opt/espm/etc/{directory}/espm", str(tmp_path / stem))
-    text = text.replace("/opt/espm/etc/puppet/ca.pem", str(tmp_path / "ca.pem"))
+    for name, ours in (("puppet-ca", "ca"), ("espm", "server"), ("puppet", "puppet")):
+        text = text.replace(f"/opt/espm/etc/certs/{name}.", f"{tmp_path / ours}.")
     if everything:
         text = re.sub(r"^#([a-z_0-9]+ = )", r"\1", text, flags=re.MULTILINE)
     path = sample.write()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,6 +88,27 @@ def test_the_pin_and_the_names_stay(
     assert x509.colons(x509.fingerprint(new)) in said
     assert "those whose CA it is need the new one" in said
     assert "Next: systemctl reload espm" in said
+
+
+def test_a_new_key_comes_into_its_place_as_the_pages_say(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands are taken from there; what comes of them is a server's certificate."""
+    text = (Path(__file__).parents[2] / "docs/administration.md").read_text()
+    commands = text.partition("# cd /opt/espm/etc/certs\n")[2].partition("# espm_setup")[0]
+    old, mode = (place / "server.pem").read_bytes(), (place / "server.key").stat().st_mode
+    script = commands.replace("# ", "").replace("espm.", "server.")
+    subprocess.run(["sh", "-e", "-c", script], cwd=place, check=True, capture_output=True)
+    assert setup(place) == 0
+    new = (place / "server.pem").read_bytes()
+
+    assert x509.spki_pin(new) != x509.spki_pin(old)
+    assert x509.spki_pin(new) in capsys.readouterr().out
+    assert names(new) == (["puppet.example.com"], [])
+    extensions = crypto.load_pem_x509_certificate(new).extensions
+    assert not extensions.get_extension_for_class(crypto.BasicConstraints).value.ca
+    assert (place / "server.key").stat().st_mode == mode
+    assert sorted(path.name for path in place.glob("new.*")) == []
 
 
 def test_programs_are_told_the_same(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
