@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm import command
+from espm.check import puppet_conf
 from espm.check.finding import Finding, State, counted
 from espm.check.puppet import unused
 from espm.config.spec import backend
 from espm.errors import EspmError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from espm.check.finding import Context
 
-#: Where Puppet's packages and Debian's have puppet.conf; a user but root would get another one.
-_CONFDIRS = (Path("/etc/puppetlabs/puppet"), Path("/etc/puppet"))
-_PATH = "/opt/puppetlabs/bin:/usr/local/bin:/usr/bin:/bin"
 _APPLY = "run espm_setup --apply, or change puppet.conf as espm_setup says"
 
 
@@ -68,47 +65,22 @@ def hook_up(context: Context) -> Iterator[Finding]:
     path = context.enc_directory
     if path is None:
         return
-    confdir = _confdir(context.config.confdir)
+    confdir = puppet_conf.confdir(context.config.confdir)
     section = getattr(backend("ca", context.config.ca_backend), "SECTION", "server")
-    settings = puppet_settings(context.config.confdir, section)
+    wanted = ("node_terminus", "external_nodes")
+    settings = puppet_conf.settings(wanted, context.config.confdir, section)
     if confdir is None or not settings:
         what = "Puppet is not on this host, so who asks espm_enc was not looked at"
         yield Finding("ENC hook-up", State.OK, what)
         return
     words = settings.get("external_nodes", "").split()
-    wanted = _options(path, context.config.classifier_options.get("fallback", ""))
+    options = _options(path, context.config.classifier_options.get("fallback", ""))
     conf = confdir / "puppet.conf"
-    if fault := _fault(conf, section, settings.get("node_terminus", ""), words, wanted):
+    if fault := _fault(conf, section, settings.get("node_terminus", ""), words, options):
         yield Finding("ENC hook-up", State.FAIL, fault, _APPLY)
         return
     yield Finding("ENC hook-up", State.OK, "Puppet Server asks espm_enc")
     yield _answer(words)
-
-
-def puppet_settings(known: str = "", section: str = "server") -> Mapping[str, str]:
-    """Return this host's ``node_terminus`` and ``external_nodes``; nothing without Puppet.
-
-    :param known: the directory of puppet.conf; empty for where packages have it.
-    :param section: of puppet.conf; up to Puppet 5, a server's is ``master``.
-    """
-    puppet = shutil.which("puppet", path=_PATH)
-    confdir = _confdir(known)
-    if puppet is None or confdir is None:
-        return {}
-    arguments = ["--confdir", str(confdir), "--section", section]
-    wanted = ["node_terminus", "external_nodes"]
-    output = command.run([puppet, "config", "print", *arguments, *wanted], timeout=60)
-    lines = output.stdout.decode("utf-8", "replace").splitlines()
-    return {key.strip(): value.strip() for key, mark, value in _split(lines) if mark}
-
-
-def _confdir(known: str) -> Path | None:
-    places = (Path(known),) if known else _CONFDIRS
-    return next((path for path in places if (path / "puppet.conf").is_file()), None)
-
-
-def _split(lines: list[str]) -> Iterator[tuple[str, str, str]]:
-    return (line.partition("=") for line in lines)
 
 
 def _options(directory: Path, fallback: str) -> list[str]:

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from espm.ca.http_api import HttpApi
+from espm.check import puppet_conf
 from espm.check.finding import Finding, State, counted
 from espm.check.own import until
 from espm.check.trouble import trouble
@@ -45,7 +46,7 @@ def reachable(context: Context) -> Iterator[Finding]:
 def rights(context: Context) -> Iterator[Finding]:
     """Look whether espm may do at the CA what it has to."""
     if program := context.config.ca_options.get("program"):
-        yield _program(Path(program))
+        yield _program(Path(program), Path(context.config.ca_options["config"]))
         return
     path = f"/puppet-ca/v1/certificate_status/{unused()}"
     reply = context.ca_server.call("GET", path, accept=(200, 403, 404))
@@ -180,10 +181,26 @@ def _kept_out(context: Context, what: str, rule: str) -> Finding:
     )
 
 
-def _program(path: Path) -> Finding:
-    if os.access(path, os.X_OK):
-        return Finding("CA rights", State.OK, f"{path} can be run")
-    return Finding("CA rights", State.FAIL, f"{path} cannot be run", "correct [ca] and its section")
+def _program(path: Path, conf: Path) -> Finding:
+    """Return whether Puppet Server's command can be run, and read the key that *conf* names."""
+    if not os.access(path, os.X_OK):
+        remedy = "correct [ca] and its section"
+        return Finding("CA rights", State.FAIL, f"{path} cannot be run", remedy)
+    needs = puppet_conf.settings(("hostprivkey", "hostcert"), str(conf.parent))
+    if closed := [file for file in needs.values() if _is_closed(Path(file))]:
+        what = f"{path} cannot read {closed[0]}, which {conf} names"
+        remedy = "run espm as Puppet Server's user, or use [ca] backend = http_api"
+        return Finding("CA rights", State.FAIL, what, remedy)
+    return Finding("CA rights", State.OK, f"{path} can be run")
+
+
+def _is_closed(path: Path) -> bool:
+    """Return whether a file may not be read; one that is not there is none of ours to judge."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _blocks(pem: bytes) -> list[bytes]:

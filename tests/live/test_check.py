@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from espm import check, config
-from espm.check import enc
+from espm.check import enc, puppet_conf
 from espm.check.finding import Context, State
 from espm.classifier import directory
 from espm.ledger import upgrade
@@ -67,7 +67,7 @@ def test_without_rules_the_check_names_what_is_not_allowed(
 
 def test_with_the_rules_nothing_fails(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the check asks for is enough."""
-    monkeypatch.setattr(enc, "_CONFDIRS", ())
+    monkeypatch.setattr("espm.check.puppet_conf._CONFDIRS", ())
     context = Context(config.load(sample.write()))
 
     found = list(check.look(context))
@@ -93,8 +93,9 @@ def test_puppets_own_settings_are_read(
     lab: Lab, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lab's puppet.conf has no espm_enc in it, and the real puppet says so."""
-    monkeypatch.setattr(enc, "_CONFDIRS", (lab.puppet_conf.parent,))
+    monkeypatch.setattr("espm.check.puppet_conf._CONFDIRS", (lab.puppet_conf.parent,))
     context = Context(config.load(sample.write()))
 
     assert states(enc.hook_up(context)) == {"ENC hook-up": State.FAIL}
-    assert {"node_terminus", "external_nodes"} <= set(enc.puppet_settings())
+    names = {"node_terminus", "external_nodes"}
+    assert set(puppet_conf.settings(sorted(names))) == names

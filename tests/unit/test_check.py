@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,6 @@ from tests.configsamples import DIGEST, OTHER_DIGEST, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Puppet CA: test")])
 
@@ -383,9 +384,42 @@ def puppet_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (programs / "espm_enc").write_text("#!/bin/sh\necho '{}'\n")
     for program in programs.iterdir():
         program.chmod(0o755)
-    monkeypatch.setattr(enc, "_PATH", str(programs))
-    monkeypatch.setattr(enc, "_CONFDIRS", (confdir,))
+    monkeypatch.setattr("espm.check.puppet_conf._PATH", str(programs))
+    monkeypatch.setattr("espm.check.puppet_conf._CONFDIRS", (confdir,))
     return printed
+
+
+@pytest.mark.parametrize(
+    ("closed", "expected"),
+    [((), State.OK), (("hostprivkey",), State.FAIL), (("hostcert",), State.FAIL)],
+)
+def test_a_command_line_program_must_be_able_to_read_its_key(
+    sample: Sample,
+    tmp_path: Path,
+    puppet_conf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    closed: tuple[str, ...],
+    expected: State,
+) -> None:
+    """Puppet's own settings say which; what is not there may be elsewhere for the command."""
+    real = Path.open
+
+    def opened(path: Path, mode: str = "r") -> Any:
+        if path.name in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, mode)
+
+    (tmp_path / "hostprivkey").touch()
+    puppet_conf.write_text("".join(f"{n} = {tmp_path}/{n}\n" for n in ("hostprivkey", "hostcert")))
+    sample.set("ca", backend="puppetserver_ca")
+    conf = str(tmp_path / "puppet" / "puppet.conf")
+    sample.set("puppetserver_ca", program="/bin/sh", config=conf)
+    context = Context(config.load(sample.write()))
+    monkeypatch.setattr(Path, "open", opened)
+    [finding] = puppet.rights(context)
+
+    assert finding.state is expected
+    assert all(f"cannot read {tmp_path}/{each}" in finding.what for each in closed)
 
 
 def test_a_right_hook_up_is_tried_out(context: Context, tmp_path: Path, puppet_conf: Path) -> None:
@@ -455,7 +489,7 @@ def test_a_host_without_puppet_is_no_fault(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Espm may run beside Puppet Server's host as far as this check knows."""
-    monkeypatch.setattr(enc, "_CONFDIRS", ())
+    monkeypatch.setattr("espm.check.puppet_conf._CONFDIRS", ())
 
     assert states(enc.hook_up(context)) == [State.OK]
 
@@ -485,7 +519,7 @@ def test_a_whole_screen_without_a_puppet_server(
     sample: Sample, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is there, and still each line is there, with no traceback in it."""
-    monkeypatch.setattr(enc, "_CONFDIRS", ())
+    monkeypatch.setattr("espm.check.puppet_conf._CONFDIRS", ())
     sample.set("puppet", url="https://127.0.0.1:1", timeout="1")
 
     assert check.main(sample.write()) == 1
