@@ -5,6 +5,7 @@ None of them waits for a transaction that writes.
 
 from __future__ import annotations
 
+from array import array
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -124,18 +125,22 @@ class Reader:
     def revoked(self, seconds: float) -> Revoked:
         """See :meth:`espm.ports.Ledger.revoked`."""
         query = _ended_as(CertificateState.REVOKED, seconds)
+        idents, serials = array("q"), set()
         with reading(self._engine) as connection:
-            found = connection.execute(query.with_only_columns(table.c.ident, table.c.serial)).all()
-        serials = frozenset(int(serial, 16) for _, serial in found)
-        return Revoked(serials, self._pages(query, [ident for ident, _ in found]))
+            for ident, serial in connection.execute(
+                query.with_only_columns(table.c.ident, table.c.serial)
+            ):
+                idents.append(ident)
+                serials.add(int(serial, 16))
+        return Revoked(serials, self._pages(query, idents))
 
     def _pages(
-        self, query: sa.Select[Any], idents: Sequence[int]
+        self, query: sa.Select[Any], idents: array[int]
     ) -> Iterator[tuple[Certname, Certificate]]:
         """Yield what *query* finds, of those with *idents*, a few at a time."""
         these = query.where(listed(table.c.ident, "of"))
         for start in range(0, len(idents), _BATCH):
-            page = these.params(of=idents[start : start + _BATCH])
+            page = these.params(of=idents[start : start + _BATCH].tolist())
             with reading(self._engine) as connection:
                 batch = certificate_lists.fetch(connection, page)
             yield from batch

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from espm.model.certname import Certname
@@ -147,7 +148,7 @@ class Revoked:
         read a few at a time, once.
     """
 
-    serials: frozenset[int]
+    serials: AbstractSet[int]
     named: Iterable[tuple[Certname, Certificate]]
 
 

@@ -21,6 +21,7 @@ from tests.bench import (
     remembering,
     retiring,
     starting,
+    ways,
 )
 from tests.bench.figure import keep, say, table
 
@@ -36,6 +37,7 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "classes": classes.figures,
     "launch": launching.figures,
     "retire": retiring.figures,
+    "ways": ways.figures,
     "memory": remembering.figures,
 }
 

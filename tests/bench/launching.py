@@ -33,10 +33,11 @@ def figures() -> Iterator[Figure]:
     turns: dict[tuple[bool, int], list[tuple[float, float]]] = {way: [] for way in ways}
     with site() as here:
         for _ in range(10):  # The JVM gets much faster for some hundreds of certificates.
-            _turn(here, own_key=False, clients=4, first=True)
+            turn(here, clients=4, number=EACH[4])
         for number in range(TURNS):
             for own_key, clients in ways:
-                found = _turn(here, own_key=own_key, clients=clients, first=bool(number % 2))
+                how = {"own_key": own_key, "first": bool(number % 2)}
+                found = turn(here, clients=clients, number=EACH[clients], **how)
                 turns[own_key, clients].append(found)
             if number % 10 == 0:
                 sys.stderr.write(f"launch: turn {number + 1} of {TURNS}\n")
@@ -57,15 +58,16 @@ def _figure(turns: Sequence[tuple[float, float]], *, own_key: bool, clients: int
     )
 
 
-def _turn(here: Site, *, own_key: bool, clients: int, first: bool) -> tuple[float, float]:
-    """Return the rates of espm and of the bare calls.
+def turn(
+    here: Site, *, clients: int, number: int, own_key: bool = False, first: bool = True
+) -> tuple[float, float]:
+    """Return the rates of espm and of the bare calls, for as many nodes as *number* says.
 
     The nodes stay: who launches many does not retire them meanwhile, and a file system may take
     longer for new files while many were removed.
 
     :param first: whether espm comes first.
     """
-    number = EACH[clients]
     ours, theirs = names("ours", number), names("theirs", number)
     requests = {name: csr(name) for name in [*ours, *theirs]}
 

@@ -57,17 +57,35 @@ class Site:
 
 
 @contextmanager
-def site(*options: str) -> Iterator[Site]:
-    """Start both, end both, leave nothing."""
+def site(*options: str, ca: str = "http_api") -> Iterator[Site]:
+    """Start both, end both, leave nothing.
+
+    :param options: of ``espm_setup``; by default those of ``ca_scope = full`` where that is a way.
+    :param ca: which backend.
+    """
     with TemporaryDirectory(prefix="espm-bench-") as name:
         root = Path(name)
         root.chmod(0o755)
         _spread(root)
         with Lab(root / "lab", jvm=JVM) as lab:
             open_for_healing(lab)
-            chosen = options or ("--ca-scope", "full")
-            with Stack(lab, root / "espm", options=(*chosen, *own_name())) as stack:
+            chosen = options
+            if ca == "http_api" and not options:
+                chosen = ("--ca-scope", "full")
+            with Stack(lab, root / "espm", ca=ca, options=(*chosen, *own_name())) as stack:
+                if ca == "puppetserver_ca":
+                    _open_key(lab)
                 yield Site(lab, stack)
+
+
+def _open_key(lab: Lab) -> None:
+    """Let every user read the server's key, as only Puppet Server's own can otherwise.
+
+    To be called when Puppet has been run for the last time, for root's closes it again.
+    """
+    keys = lab.root / "ssl/private_keys"
+    for path in (keys.parent, keys, *keys.iterdir()):
+        path.chmod(0o755)
 
 
 def _spread(root: Path) -> None:
