@@ -61,6 +61,10 @@ class Connection(Standing, HTTPConnection):
     def __init__(self, server: Server, arrival: Arrival) -> None:
         self.limits = server.limits
         HTTPConnection.__init__(self, server, arrival.sock, self._makefile)
+        # What cheroot keeps here holds the connection, which would stay when it is over until
+        # Python's collector comes by.  Only Unix sockets have credentials.
+        for name in ("resolve_peer_creds", "get_peer_creds"):
+            vars(self).pop(name, None)
         Standing.__init__(self, server, arrival)
         self.remote_addr, self.remote_port = arrival.address, arrival.port
         self.ssl_env = {}
@@ -228,6 +232,8 @@ class Connection(Standing, HTTPConnection):
             return
         self._closed = True
         self.server.peers.leave(self.arrival)
+        # They held each other, and whoever looks among the strangers does not find it any more.
+        self.arrival.connection = None
         self._say_goodbye()
         # Not as cheroot does it: in a flood, most of our time would be in shutdown(2).
         self.socket.close()

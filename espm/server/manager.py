@@ -180,7 +180,9 @@ class Manager(ConnectionManager):
         return found
 
     def _end_one(self, peer: str) -> bool:
-        conns = [each.connection for each in self.server.peers.strangers(peer) if each.connection]
+        strangers = self.server.peers.strangers(peer)
+        # Asked once: a thread may close one meanwhile.
+        conns = [conn for each in strangers if (conn := each.connection)]
         conns.sort(key=lambda conn: not conn.spent)
         for conn in conns:
             if self._take_back(conn):
