@@ -72,7 +72,7 @@ class Answer:
 
     def close(self) -> None:
         """Take no more; what has come can still be asked for.  Idempotent."""
-        self._parser = None
+        vars(self).pop("_parser", None)
 
     def on_message_begin(self) -> None:
         """Note that something follows what nobody has asked for."""
