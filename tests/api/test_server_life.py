@@ -30,6 +30,7 @@ from tests.api.wire import (
     serving,
     wait_until,
 )
+from tests.living import living
 
 if TYPE_CHECKING:
     import ssl
@@ -120,14 +121,9 @@ def test_a_connection_that_is_over_goes_by_itself(server: Server, client: ssl.SS
         for _ in range(20):
             ask(server, client, KEY)
         # A thread may hold the one that it worked on last.
-        assert wait_until(lambda: _living() <= LIMITS.threads)
+        assert wait_until(lambda: living(Connection) <= LIMITS.threads)
     finally:
         gc.enable()
-
-
-def _living() -> int:
-    """Return how many connections there are, open or not."""
-    return sum(isinstance(each, Connection) for each in gc.get_objects())
 
 
 def test_a_connection_is_closed_on_request(server: Server, client: ssl.SSLContext) -> None:

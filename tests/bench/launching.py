@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.bench.calls import Caller
     from tests.bench.site import Site
 
+YARDSTICK = "submit, sign and fetch at the CA"
+
 #: Short turns and many of each way, one after the other: the machine is faster and slower by turns
 #: of its own, and Puppet Server gets faster for thousands of certificates.
 TURNS = 61
@@ -36,8 +38,8 @@ def figures() -> Iterator[Figure]:
             turn(here, clients=4, number=EACH[4])
         for number in range(TURNS):
             for own_key, clients in ways:
-                how = {"own_key": own_key, "first": bool(number % 2)}
-                found = turn(here, clients=clients, number=EACH[clients], **how)
+                many, first = EACH[clients], bool(number % 2)
+                found = turn(here, clients=clients, number=many, own_key=own_key, first=first)
                 turns[own_key, clients].append(found)
             if number % 10 == 0:
                 sys.stderr.write(f"launch: turn {number + 1} of {TURNS}\n")
@@ -45,12 +47,17 @@ def figures() -> Iterator[Figure]:
         yield announce(_figure(each, own_key=own_key, clients=clients))
 
 
+def work(key: str, clients: int) -> str:
+    """Return what is done: launches with a certificate of a *key* by so many clients."""
+    return f"launch {key}, {clients} client{'s' * (clients > 1)}"
+
+
 def _figure(turns: Sequence[tuple[float, float]], *, own_key: bool, clients: int) -> Figure:
     key = "with the node's own CSR" if own_key else "with a certificate"
     return Figure(
         "launch",
-        f"launch {key}, {clients} client{'s' * (clients > 1)}",
-        "submit, sign and fetch at the CA",
+        work(key, clients),
+        YARDSTICK,
         [ours for ours, _ in turns],
         [theirs for _, theirs in turns],
         unit="/s",

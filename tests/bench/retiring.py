@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.bench.calls import Caller
     from tests.bench.site import Site
 
+YARDSTICK = "certificate_status, a name after the other"
+
 NODES, CLIENTS = 300, 16
 
 #: How many nodes go either way before it counts, for the JVM.
@@ -70,7 +72,7 @@ def _figure(here: Site, scope: str, way: str, entries: int) -> Figure:
         "retire",
         f"retire {number} nodes, {CLIENTS} clients {way}, CRL of {entries:,} entries, "
         f"`ca_scope = {scope}`",
-        "certificate_status, a name after the other",
+        YARDSTICK,
         [ours for ours, _ in pairs],
         [theirs for _, theirs in pairs],
         unit="/s",

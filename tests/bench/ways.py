@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.bench import retiring
+from tests.bench import launching, retiring
 from tests.bench.figure import Figure, announce
-from tests.bench.launching import turn
 from tests.bench.site import site
 
 if TYPE_CHECKING:
@@ -29,14 +28,14 @@ class Way:
     name: str
     options: tuple[str, ...]
     turns: int
+    each: Mapping[int, int]
     ca: str = "http_api"
-    each: Mapping[int, int] = field(default_factory=dict)
     retired: int = 0
 
 
 WAYS = (
-    Way("`ca_scope = prefix`", ("--ca-scope", "prefix"), 9, each={1: 24, 4: 32, 16: 64}),
-    Way("`puppetserver_ca`", (), 3, "puppetserver_ca", {1: 4, 4: 8, 16: 16}, retired=16),
+    Way("`ca_scope = prefix`", ("--ca-scope", "prefix"), 9, launching.EACH),
+    Way("`puppetserver_ca`", (), 3, {1: 4, 4: 8, 16: 16}, "puppetserver_ca", retired=16),
 )
 
 
@@ -45,7 +44,7 @@ def figures() -> Iterator[Figure]:
     for way in WAYS:
         with site(*way.options, ca=way.ca) as here:
             for _ in range(4):  # For the JVM; the other clients' calls are the same.
-                turn(here, clients=4, number=way.each[4])
+                launching.turn(here, clients=4, number=way.each[4])
             yield from map(announce, _launches(here, way))
             if way.retired:
                 yield announce(_retirements(here, way))
@@ -54,22 +53,19 @@ def figures() -> Iterator[Figure]:
 def _launches(here: Site, way: Way) -> Iterator[Figure]:
     for clients, number in way.each.items():
         turns = [
-            turn(here, clients=clients, number=number, first=bool(count % 2))
+            launching.turn(here, clients=clients, number=number, first=bool(count % 2))
             for count in range(way.turns)
         ]
-        yield _figure(
-            f"launch with a certificate, {clients} client{'s' * (clients > 1)}", way, turns
-        )
+        work = launching.work("with a certificate", clients)
+        yield _figure(work, launching.YARDSTICK, way, turns)
 
 
 def _retirements(here: Site, way: Way) -> Figure:
     work = f"retire {way.retired} nodes, {way.retired} clients waiting, CRL of 0 entries"
-    return _figure(work, way, [retiring.turn(here, way.retired, way.retired)])
+    turns = [retiring.turn(here, way.retired, way.retired)]
+    return _figure(work, retiring.YARDSTICK, way, turns)
 
 
-def _figure(work: str, way: Way, turns: list[tuple[float, float]]) -> Figure:
-    yardstick = "certificate_status, a name after the other"
-    if work.startswith("launch"):
-        yardstick = "submit, sign and fetch at the CA"
+def _figure(work: str, yardstick: str, way: Way, turns: list[tuple[float, float]]) -> Figure:
     ours, theirs = map(list, zip(*turns, strict=True))
     return Figure("ways", f"{work}, {way.name}", yardstick, ours, theirs, unit="/s")

@@ -20,6 +20,7 @@ from espm.answer import Answer
 from espm.errors import BackendRefused, BackendUnavailable, ConfigError
 from espm.model import PuppetAccess
 from espm.puppet_http import PuppetHttp
+from tests.living import living
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,11 +206,6 @@ def is_answered(http: PuppetHttp) -> bool:
     except BackendUnavailable:
         return False
     return True
-
-
-def living(kind: type) -> int:
-    """Return how many of *kind* there are."""
-    return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
 def test_a_request_comes_in_one_piece(serve: Callable[..., Server], access: PuppetAccess) -> None:

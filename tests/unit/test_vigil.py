@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from espm.ordering import Order
 from tests.alone import CLOUD, NAME, add, espm_alone
 from tests.crls import is_revoked
 from tests.fakes import FakeCa
+from tests.living import living
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def test_thousands_are_not_in_memory_at_once(espm: Espm, monkeypatch: pytest.Mon
     def thousands() -> Iterator[tuple[Certname, Certificate]]:
         for number in range(2000):
             yield NAME, replace(revoked, ident=number)
-        alive.append(sum(isinstance(each, Certificate) for each in gc.get_objects()))
+        alive.append(living(Certificate))
 
     many = replace(found, named=thousands())
     monkeypatch.setattr(espm.ledger, "revoked", lambda _: many)
