@@ -128,6 +128,9 @@ class Directories:
         waiting.put(name, csr)
         try:
             self._see("certificate_request", name, csr)
+        except (BackendError, OSError):
+            waiting.leave()
+            raise
         finally:
             waiting.take_back(name, csr)
 

@@ -7,13 +7,13 @@ It gets its name once it is whole and on the disk, and never takes the place of 
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espm import files
 from espm.ca.probes import sweep
+from espm.ca.slots import Slots
 
 if TYPE_CHECKING:
     from espm.model import Certname
@@ -24,29 +24,19 @@ class Waiting:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._slots = Slots(path)
 
     def put(self, certname: Certname, csr: bytes) -> bool:
         """Put a CSR there; return False where one of that name waits.
 
-        A process that is killed meanwhile leaves nothing, for the file has no name until then.
+        A process that is killed meanwhile leaves nothing that the CA would take for a CSR.
 
         :raises OSError: it can't be written there, or not in this way.
         """
-        flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
-        fd = os.open(self._path, flags, 0o644)
         try:
-            # Puppet Server's user must be able to read it, whatever our umask is.
-            os.fchmod(fd, 0o644)
-            files.fill(fd, csr)
-            # Puppet Server can't list its CSRs any more where one of them is an empty file.
-            os.fsync(fd)
-            # linkat(2) has no other way to a file without a name that needs no privilege; os.link
-            # calls it only where a descriptor is given.
-            os.link(f"/proc/self/fd/{fd}", self._file(certname), src_dir_fd=fd)
+            self._slots.put(csr, self._file(certname))
         except FileExistsError:
             return False
-        finally:
-            os.close(fd)
         return True
 
     def has_another(self, certname: Certname, csr: bytes) -> bool:
@@ -71,6 +61,10 @@ class Waiting:
         :raises OSError: it may not be removed.
         """
         Path(self._file(certname)).unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Remove all that is ours and is no CSR."""
+        self._slots.drop()
 
     def sweep(self) -> None:
         """Remove what a process left that was killed while it tried the directory."""

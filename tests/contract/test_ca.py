@@ -453,4 +453,47 @@ def test_what_a_directory_is_tried_with_is_signed_by_nobody(
     ca.withdraw(names[1])
 
     assert (status, b"signing key" in answer, listed) == (409, True, 200)
-    assert not list((lab.cadir / "requests").glob("espm-heal*"))
+    assert not list((lab.cadir / "requests").glob("espm-heal*.pem"))
+
+
+@pytest.mark.live
+def test_csrs_come_in_one_file_one_after_the_other(
+    access: PuppetAccess, lab: Lab, names: list[Certname]
+) -> None:
+    """The CA takes only the name of each away; the file, which it does not list, has the next."""
+    ca, inodes = http_api.connect(directories(lab), access), []
+
+    for certname in names[:2]:
+        csr = x509.new_csr(certname, x509.new_key())
+        ca.submit(certname, csr)
+        inodes.append((lab.cadir / "requests" / f"{certname}.pem").stat().st_ino)
+        key = x509.parse_certificate(ca.sign(certname, csr).pem).key_sha256
+        assert key == x509.csr_key_sha256(csr)
+    status, listed = lab.request("GET", f"{API}/certificate_statuses/all")
+
+    assert inodes[0] == inodes[1]
+    assert (status, b"espm-heal" in listed) == (200, False)
+    for certname in names[:2]:
+        lab.cli("ca", "clean", "--certname", certname)
+
+
+@pytest.mark.live
+def test_a_csr_of_another_name_keeps_the_ca_from_nothing(
+    access: PuppetAccess, lab: Lab, names: list[Certname]
+) -> None:
+    """A power failure may leave a name that was taken away, with what its file has had since."""
+    ca, (taken, since, *_) = http_api.connect(directories(lab), access), names
+    csr = x509.new_csr(since, x509.new_key())
+    (lab.cadir / "requests" / f"{taken}.pem").write_bytes(csr)
+    wish = {"desired_state": "signed"}
+
+    listed = lab.request("GET", f"{API}/certificate_statuses/all")[0]
+    status, answer = lab.request("PUT", f"{API}/certificate_status/{taken}", wish)
+    ca.submit(since, csr)
+    pem = ca.sign(since, csr).pem
+    ca.withdraw(taken)
+
+    assert (listed, status, b"does not match" in answer) == (200, 409, True)
+    assert x509.parse_certificate(pem).key_sha256 == x509.csr_key_sha256(csr)
+    assert not (lab.cadir / "requests" / f"{taken}.pem").exists()
+    lab.cli("ca", "clean", "--certname", since)

@@ -70,6 +70,11 @@ def csr(name: str = NAME) -> bytes:
     return x509.new_csr(Certname(name), x509.new_key())
 
 
+def csrs(directory: Path) -> list[str]:
+    """Return the names of the files there that the CA takes for CSRs."""
+    return sorted(file.name for file in directory.iterdir() if file.suffix == ".pem")
+
+
 def putting(server: Server, waiting: Path | None = None) -> http_api.HttpApi:
     """Return the CA on *server*, whose directory of CSRs is taken to be *waiting*."""
     own = server.places["certificate"].parent / "own.pem"
@@ -93,7 +98,7 @@ def test_a_csr_is_put_where_the_ca_keeps_them(server: Server) -> None:
     assert file.read_bytes() == wanted
     assert stat.S_IMODE(file.stat().st_mode) == 0o644, "Puppet Server must be able to read it"
     assert server.calls == ["GET certificate_request probe", "GET certificate probe"]
-    assert len([*server.places["certificate_request"].iterdir()]) == 2, "no probe is left"
+    assert len(csrs(server.places["certificate_request"])) == 2, "no probe is left"
 
 
 def test_a_csr_that_waits_is_not_replaced(server: Server) -> None:
@@ -130,7 +135,7 @@ def test_a_name_with_a_certificate_is_taken(server: Server) -> None:
     with pytest.raises(CertnameTaken):
         putting(server).submit(NAME, csr())
 
-    assert [*server.places["certificate_request"].iterdir()] == []
+    assert csrs(server.places["certificate_request"]) == []
 
 
 def test_a_certificate_of_somebody_else_that_came_between_is_told(
@@ -143,7 +148,7 @@ def test_a_certificate_of_somebody_else_that_came_between_is_told(
     with pytest.raises(BackendUnavailable, match="just now"):
         ca.submit(NAME, csr())
 
-    assert [*server.places["certificate_request"].iterdir()] == []
+    assert csrs(server.places["certificate_request"]) == []
 
 
 def test_a_csr_that_somebody_has_signed_is_no_conflict(
@@ -177,19 +182,17 @@ def test_what_cannot_be_taken_back_is_an_error_of_the_ca(
 
 def test_a_csr_that_the_ca_does_not_see_is_taken_back(server: Server, tmp_path: Path) -> None:
     """The address of the CA may lead to another host by now; the next one is handed in there."""
-    place = tmp_path / "ours"
-    place.symlink_to(server.places["certificate_request"])
-    ca = putting(server, place)
+    ca, place = putting(server), server.places["certificate_request"]
     assert ca.puts()
-    place.unlink()
-    place.mkdir()
+    server.places["certificate_request"] = tmp_path / "elsewhere"
 
     ca.submit(NAME, ours := csr())
+    assert csrs(place) == [f"{NAME}.pem"]
     with pytest.raises(CsrUnknown):
         ca.sign(NAME, ours)
     ca.submit(NAME, csr())
 
-    assert [*place.iterdir()] == []
+    assert csrs(place) == []
     assert server.calls[-1] == f"PUT certificate_request {NAME}"
 
 
@@ -274,13 +277,14 @@ def test_another_directory_is_not_believed(server: Server, tmp_path: Path) -> No
 
     handed_in = f"PUT certificate_request {NAME}"
     assert server.calls == ["GET certificate_request probe", handed_in, handed_in]
-    assert [*(tmp_path / "other").iterdir()] == []
+    assert [*(tmp_path / "other").iterdir()] == [], "not even what is no CSR"
     assert not ca.puts()
 
 
+@pytest.mark.parametrize("step", ["lseek", "write", "fsync", "link"])
 @pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.ENOSPC, errno.EACCES])
 def test_where_it_cannot_be_put_it_is_handed_in_by_a_call(
-    server: Server, monkeypatch: pytest.MonkeyPatch, error: int
+    server: Server, monkeypatch: pytest.MonkeyPatch, error: int, step: str
 ) -> None:
     """A file system that can't, one that is full, and one whose rights were taken."""
     ca = putting(server)
@@ -289,11 +293,11 @@ def test_where_it_cannot_be_put_it_is_handed_in_by_a_call(
     def fails(*_: object, **__: object) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(os, "open", fails)
+    monkeypatch.setattr(os, step, fails)
     ca.submit(NAME, csr())
 
     assert server.calls[-1] == f"PUT certificate_request {NAME}"
-    assert [*server.places["certificate_request"].iterdir()] == []
+    assert csrs(server.places["certificate_request"]) == []
 
 
 def test_a_directory_is_tried_again_after_a_while(
@@ -322,7 +326,7 @@ def test_only_ours_is_taken_back(tmp_path: Path) -> None:
     waiting.take_back(NAME, ours)
     assert waiting.has(NAME, theirs)
     waiting.take_back(NAME, theirs)
-    assert [*tmp_path.iterdir()] == []
+    assert csrs(tmp_path) == []
 
 
 def test_what_the_directory_is_tried_with_can_be_signed_by_nobody() -> None:

@@ -1,0 +1,177 @@
+"""Files that carry one CSR after the other into a CA's directory."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from espm.ca.probes import sweep
+from espm.ca.slots import MOST, Slots
+
+
+def put(slots: Slots, directory: Path, name: str) -> Path:
+    """Put a CSR of *name* there, whose content is the name, and return its file."""
+    file = directory / f"{name}.pem"
+    slots.put(name.encode(), str(file))
+    return file
+
+
+def slots_in(directory: Path) -> list[Path]:
+    """Return the files there that are no CSR's."""
+    return [file for file in directory.iterdir() if file.suffix != ".pem"]
+
+
+@pytest.mark.parametrize("second", ["longer-by-some", "alike", "x"])
+def test_a_file_carries_one_after_the_other(tmp_path: Path, second: str) -> None:
+    """It has just the second when the CA has taken the first, be that longer or shorter."""
+    slots = Slots(tmp_path)
+    first = put(slots, tmp_path, "first")
+    node = first.stat().st_ino
+    first.unlink()
+
+    file = put(slots, tmp_path, second)
+
+    assert file.read_text() == second
+    assert file.stat().st_ino == node
+    assert len(slots_in(tmp_path)) == 1
+
+
+def test_what_waits_stays_as_it_is(tmp_path: Path) -> None:
+    """A CSR that the CA has not taken is nobody else's file."""
+    slots = Slots(tmp_path)
+    first = put(slots, tmp_path, "first")
+
+    second = put(slots, tmp_path, "second")
+    second.unlink()
+    third = put(slots, tmp_path, "third")
+
+    assert (first.read_text(), third.read_text()) == ("first", "third")
+    assert len(slots_in(tmp_path)) == 2
+
+
+def test_a_name_that_is_there_is_not_replaced(tmp_path: Path) -> None:
+    """The file that was written for it is good for the next one."""
+    slots, theirs = Slots(tmp_path), tmp_path / "web.pem"
+    theirs.write_text("theirs")
+
+    with pytest.raises(FileExistsError):
+        put(slots, tmp_path, "web")
+    put(slots, tmp_path, "other")
+
+    assert theirs.read_text() == "theirs"
+    assert len(slots_in(tmp_path)) == 1
+
+
+def test_many_that_wait_keep_their_content_and_few_files_are_kept(tmp_path: Path) -> None:
+    """What is beyond the number is the CSR's alone; it goes with its name."""
+    slots = Slots(tmp_path)
+    names = [f"web{number}" for number in range(MOST + 5)]
+
+    files = [put(slots, tmp_path, name) for name in names]
+
+    assert [file.read_text() for file in files] == names
+    assert len(slots_in(tmp_path)) == MOST
+    assert [file.stat().st_nlink for file in files[:6]] == [1] * 5 + [2]
+
+
+def test_threads_never_share_a_file(tmp_path: Path) -> None:
+    """Each finds its own CSR under its name, as the CA would."""
+    slots = Slots(tmp_path)
+
+    def lives(thread: int) -> bool:
+        for life in range(50):
+            file = put(slots, tmp_path, f"web{thread}-{life}")
+            if file.read_text() != file.stem:
+                return False
+            file.unlink()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lives, range(8)))
+    assert len(slots_in(tmp_path)) <= MOST
+
+
+def test_what_was_swept_away_is_made_anew(tmp_path: Path) -> None:
+    """Another espm takes for left behind what rested for long; the next launch goes on."""
+    slots = Slots(tmp_path)
+    put(slots, tmp_path, "first").unlink()
+    [slot] = slots_in(tmp_path)
+    os.utime(slot, (0, 0))
+    sweep(tmp_path)
+    assert slots_in(tmp_path) == []
+
+    assert put(slots, tmp_path, "second").read_text() == "second"
+    assert len(slots_in(tmp_path)) == 1
+
+
+def test_one_that_is_swept_away_at_that_moment_is_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is there then, and the next one finds a new file."""
+    slots, fsync = Slots(tmp_path), os.fsync
+
+    def and_sweep(fd: int) -> None:
+        fsync(fd)
+        for slot in slots_in(tmp_path):
+            slot.unlink()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", and_sweep)
+        with pytest.raises(FileNotFoundError):
+            put(slots, tmp_path, "first")
+
+    assert [*tmp_path.iterdir()] == []
+    assert put(slots, tmp_path, "second").read_text() == "second"
+
+
+def test_what_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a CSR has no name, and its file is not used again."""
+    slots = Slots(tmp_path)
+    put(slots, tmp_path, "first").unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            put(slots, tmp_path, "second")
+
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_they_go_with_whoever_has_them(tmp_path: Path, *, forgotten: bool) -> None:
+    """No file and no descriptor is left; what waits waits on."""
+    before = len([*Path("/proc/self/fd").iterdir()])
+    slots = Slots(tmp_path)
+    waits = put(slots, tmp_path, "waits")
+    put(slots, tmp_path, "taken").unlink()
+
+    if forgotten:
+        del slots
+    else:
+        slots.drop()
+
+    assert [*tmp_path.iterdir()] == [waits]
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_whoever_may_not_set_the_mode_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was made, and would be nobody's."""
+
+    def fails(*_: object) -> None:
+        raise PermissionError(1, "not here")
+
+    monkeypatch.setattr(os, "fchmod", fails)
+
+    with pytest.raises(PermissionError):
+        put(Slots(tmp_path), tmp_path, "web")
+    assert [*tmp_path.iterdir()] == []
