@@ -89,7 +89,7 @@ class _Connection:
     def __init__(self, address: tuple[str, int], access: PuppetAccess) -> None:
         context = _context(access)
         try:
-            plain = socket.create_connection(address, left())
+            plain = _connected(*address)
         except TimeoutError:
             raise
         except OSError as error:
@@ -117,6 +117,24 @@ class _Connection:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    """Return a connection to the first of the host's addresses that takes one.
+
+    Each gets its share of the time that is left, for one that is away must not use up all of it.
+
+    :raises OSError: none does.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failure = OSError()
+    for rest in range(len(found), 0, -1):
+        seconds, where = left() / rest, found[-rest][4]
+        try:
+            return socket.create_connection((str(where[0]), int(where[1])), seconds)
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 def _pop(kept: deque[_Connection]) -> _Connection | None:

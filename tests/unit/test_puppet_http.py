@@ -8,9 +8,9 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -269,6 +269,41 @@ def test_a_refused_connection_is_unavailable(access: PuppetAccess) -> None:
 
     with pytest.raises(BackendUnavailable, match="could not be reached"):
         PuppetHttp(url, access).call("GET", "/x")
+
+
+def test_an_address_that_is_away_leaves_time_for_the_next(
+    serve: Callable[..., Server], access: PuppetAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may have several, and a host may have left the first without a word."""
+    server, resolve = serve(answers(OK)), socket.getaddrinfo
+    with full() as away:
+        ports = [away, int(server.url.rsplit(":", 1)[1])]
+
+        def two(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
+            each = ports if port == ports[1] and kwargs.get("type") else [port]
+            return [found for port in each for found in resolve(host, port, *args, **kwargs)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        begun = time.monotonic()
+        reply = PuppetHttp(server.url, access).call("GET", "/x")
+
+    assert reply.body == b"hi"
+    assert 0.4 < time.monotonic() - begun < 1.0
+
+
+@contextmanager
+def full() -> Iterator[int]:
+    """Yield a port of 127.0.0.1 whose queue is full: whoever connects there hears nothing."""
+    with ExitStack() as opened:
+        listener = opened.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(2):
+            client = opened.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex(listener.getsockname())
+        time.sleep(0.05)
+        yield listener.getsockname()[1]
 
 
 def test_who_cannot_connect_does_not_try_again(
