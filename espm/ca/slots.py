@@ -73,7 +73,7 @@ class Slots:
                 names = slot.names()
                 if names == 1:
                     return slot
-                # None, where it was swept away.
+                # Where it was swept away, the CSR that it may have is its only owner.
                 (self._slots.append if names else _Slot.drop)(slot)
         return None
 
@@ -101,8 +101,10 @@ class _Slot:
             raise
 
     def names(self) -> int:
-        """Return how many names it has."""
-        return os.fstat(self._fd).st_nlink
+        """Return how many names it has; 0 where it has lost its own, whoever has another for it."""
+        with suppress(OSError):
+            return os.stat(self.path).st_nlink  # noqa: PTH116 -- as cheap as can be
+        return 0
 
     def fill(self, csr: bytes) -> None:
         """Write *csr* in place of what it has, and sync it."""

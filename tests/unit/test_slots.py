@@ -107,6 +107,18 @@ def test_what_was_swept_away_is_made_anew(tmp_path: Path) -> None:
     assert len(slots_in(tmp_path)) == 1
 
 
+def test_what_waits_stays_as_it_is_when_its_file_is_swept_away(tmp_path: Path) -> None:
+    """It is then the only one that the file is for, though the file has one name again."""
+    slots = Slots(tmp_path)
+    first = put(slots, tmp_path, "first")
+    [slot] = slots_in(tmp_path)
+    slot.unlink()
+
+    second = put(slots, tmp_path, "second")
+
+    assert (first.read_text(), second.read_text()) == ("first", "second")
+
+
 def test_one_that_is_swept_away_at_that_moment_is_an_error_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
