@@ -11,7 +11,7 @@ import socket
 import ssl
 import weakref
 from collections import deque
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from espm.answer import Answer
@@ -129,11 +129,17 @@ def _connected(host: str, port: int) -> socket.socket:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure = OSError()
     for rest in range(len(found), 0, -1):
-        seconds, where = left() / rest, found[-rest][4]
-        try:
-            return socket.create_connection((str(where[0]), int(where[1])), seconds)
-        except OSError as error:
-            failure = error
+        family, kind, protocol, _, where = found[-rest]
+        with ExitStack() as opened:
+            try:
+                plain = opened.enter_context(socket.socket(family, kind, protocol))
+                plain.settimeout(left() / rest)
+                plain.connect(where)
+            except OSError as error:
+                failure = error
+            else:
+                opened.pop_all()
+                return plain
     raise failure
 
 

@@ -316,7 +316,7 @@ def test_who_cannot_connect_does_not_try_again(
         tried.append(arguments)
         raise OSError(errno.EHOSTUNREACH, "No route to host")
 
-    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
 
     with pytest.raises(BackendUnavailable, match="could not be reached"):
         PuppetHttp("https://127.0.0.1:1", access).call("GET", "/x")
