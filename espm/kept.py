@@ -11,8 +11,8 @@ import socket
 import ssl
 import weakref
 from collections import deque
-from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
 
 from espm.answer import Answer
 from espm.deadline import Socket, left
@@ -126,21 +126,27 @@ def _connected(host: str, port: int) -> socket.socket:
 
     :raises OSError: none does.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    failure = OSError()
-    for rest in range(len(found), 0, -1):
-        family, kind, protocol, _, where = found[-rest]
-        with ExitStack() as opened:
-            try:
-                plain = opened.enter_context(socket.socket(family, kind, protocol))
-                plain.settimeout(left() / rest)
-                plain.connect(where)
-            except OSError as error:
-                failure = error
-            else:
-                opened.pop_all()
-                return plain
-    raise failure
+    *firsts, last = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for number, place in enumerate(firsts):
+        with suppress(OSError):
+            return _opened(place, left() / (len(firsts) + 1 - number))
+    return _opened(last, left())
+
+
+def _opened(place: Any, seconds: float) -> socket.socket:
+    """Return a connection to a *place* that the resolver gave.
+
+    :raises OSError: it takes none.
+    """
+    family, kind, protocol, _, where = place
+    plain = socket.socket(family, kind, protocol)
+    try:
+        plain.settimeout(seconds)
+        plain.connect(where)
+    except BaseException:
+        plain.close()
+        raise
+    return plain
 
 
 def _pop(kept: deque[_Connection]) -> _Connection | None:

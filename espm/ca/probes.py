@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -29,6 +30,23 @@ def sweep(directory: Path) -> None:
         with suppress(OSError):
             if time.time() - file.stat().st_mtime > OLD:
                 file.unlink(missing_ok=True)
+
+
+def new_file(path: str) -> int:
+    """Make a file that is not there, and return it opened to be written.
+
+    :raises OSError: it can't be made; then there is none.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o644)
+    try:
+        # Puppet Server's user must be able to read it, whatever our umask is.
+        os.fchmod(fd, 0o644)
+    except OSError:
+        os.close(fd)
+        os.unlink(path)  # noqa: PTH108 -- as cheap as can be
+        raise
+    return fd
 
 
 def writable(what: str) -> Raising:

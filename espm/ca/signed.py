@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from espm import files
-from espm.ca.probes import sweep, writable
+from espm.ca.probes import new_file, sweep, writable
 from espm.model import HEALING, Certname
 
 if TYPE_CHECKING:
@@ -68,9 +68,6 @@ class Signed:
         """Write aside and rename: Puppet Server may list the directory and read all of it."""
         aside = file.with_suffix(".new")
         aside.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(aside, flags, 0o644), "w") as opened:
-            # Puppet Server's user must be able to read it, whatever our umask is.
-            os.fchmod(opened.fileno(), 0o644)
+        with os.fdopen(new_file(str(aside)), "w") as opened:
             opened.write(pem)
         aside.rename(file)

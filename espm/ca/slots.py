@@ -20,12 +20,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from espm import files
+from espm.ca.probes import new_file
 from espm.model import HEALING
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 #: How many are kept; where more CSRs wait at once the files of some become theirs alone.
 MOST = 16
@@ -41,7 +40,7 @@ class Slots:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._slots: deque[_Slot] = deque()
-        weakref.finalize(self, _drop_all, self._slots)
+        weakref.finalize(self, _drop_all_but, 0, self._slots)
 
     def put(self, csr: bytes, file: str) -> None:
         """Let *file*, in the directory, be *csr*, whole and on the disk before it is there.
@@ -63,7 +62,7 @@ class Slots:
 
     def drop(self) -> None:
         """Remove them; CSRs that wait are not touched.  Idempotent."""
-        _drop_all(self._slots)
+        _drop_all_but(0, self._slots)
 
     def _free(self) -> _Slot | None:
         """Return one whose CSR waits no more, if there is one; it is ours alone then."""
@@ -79,9 +78,7 @@ class Slots:
 
     def _keep(self, slot: _Slot) -> None:
         self._slots.append(slot)
-        with suppress(IndexError):
-            while len(self._slots) > MOST:
-                self._slots.popleft().drop()
+        _drop_all_but(MOST, self._slots)
 
 
 class _Slot:
@@ -92,13 +89,7 @@ class _Slot:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._fd = os.open(path, _NEW, 0o644)
-        try:
-            # Puppet Server's user must be able to read it, whatever our umask is.
-            os.fchmod(self._fd, 0o644)
-        except OSError:
-            self.drop()
-            raise
+        self._fd = new_file(path)
 
     def names(self) -> int:
         """Return how many names it has; 0 where it has lost its own, whoever has another for it."""
@@ -122,7 +113,7 @@ class _Slot:
         os.close(self._fd)
 
 
-def _drop_all(slots: deque[_Slot]) -> None:
+def _drop_all_but(number: int, slots: deque[_Slot]) -> None:
     with suppress(IndexError):
-        while True:
-            slots.pop().drop()
+        while len(slots) > number:
+            slots.popleft().drop()

@@ -67,7 +67,7 @@ class Waiting:
         self._slots.drop()
 
     def sweep(self) -> None:
-        """Remove what a process left that was killed while it tried the directory."""
+        """Remove what a process that was killed has left, and files of ours that rest."""
         sweep(self._path)
 
     def _read(self, certname: Certname) -> bytes | None:
