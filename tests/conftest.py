@@ -43,6 +43,20 @@ def absent(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _scratch() -> Iterator[None]:
+    """Have processes that tests kill leave their temporary files where they are swept up."""
+    # Ours, and pytest's, stay where they are: it keeps those of the last runs.
+    tempfile.gettempdir()
+    with (
+        tempfile.TemporaryDirectory(prefix="espm-tests-") as name,
+        pytest.MonkeyPatch.context() as to,
+    ):
+        Path(name).chmod(0o1777)
+        to.setenv("TMPDIR", name)
+        yield
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Return a running Puppet Server: that in the directory ESPM_LAB, if set, else a new one."""

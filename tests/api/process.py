@@ -237,5 +237,7 @@ def espm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _environment(**more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+    }
     return kept | more
