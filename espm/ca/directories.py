@@ -109,15 +109,14 @@ class Directories:
         self.waiting = Proved(waiting, self._try_waiting, "[ca] requests_dir")
         self._find = find
         self._certificate = certificate
-        if signed is not None:
-            signed.sweep()
-        if waiting is not None:
-            waiting.sweep()
 
     def _try_signed(self, signed: Signed) -> None:
         """Return when a certificate that is put there is one of the CA's; it is not revoked."""
+        signed.sweep()
         own = self._certificate.read_bytes()
-        with signed.put_back(own.decode("ascii"), "probe") as name:
+        # Another process may try it now.
+        label = f"probe{secrets.token_hex(4)}"
+        with signed.put_back(own.decode("ascii"), label) as name:
             self._see("certificate", name, own)
 
     def _try_waiting(self, waiting: Waiting) -> None:

@@ -68,6 +68,10 @@ class Signed:
         """Write aside and rename: Puppet Server may list the directory and read all of it."""
         aside = file.with_suffix(".new")
         aside.unlink(missing_ok=True)
-        with os.fdopen(new_file(str(aside)), "w") as opened:
-            opened.write(pem)
-        aside.rename(file)
+        try:
+            with os.fdopen(new_file(str(aside)), "w") as opened:
+                opened.write(pem)
+            aside.rename(file)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from espm import x509
-from espm.ca import http_api, probes, signed
-from espm.errors import BackendRefused
+from espm.ca import directories, http_api, probes
+from espm.ca.signed import Signed
+from espm.errors import BackendRefused, BackendUnavailable
 from espm.model import HEALING, Certname, PuppetAccess
 from espm.puppet_http import Reply
 from tests.fakes import FakeCa
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME = Certname("web1.example.com")
 ACCESS = PuppetAccess("https://localhost:1", "https://localhost:1", "", "", "")
@@ -34,7 +33,9 @@ def test_what_a_dead_espm_left_is_removed_and_nothing_else(tmp_path: Path, key: 
     for file in (left, theirs):
         os.utime(file, (old, old))
 
-    http_api.connect({key: str(tmp_path)}, ACCESS)
+    ca = http_api.connect({key: str(tmp_path)}, ACCESS)
+    assert isinstance(ca, http_api.HttpApi)
+    assert not (ca.can_heal() if key == "signed_dir" else ca.puts())
 
     assert sorted(tmp_path.iterdir()) == sorted([young, theirs])
 
@@ -49,7 +50,7 @@ class Server:
     def call(self, method: str, path: str, **_: object) -> Reply:
         """Answer with the file, as Puppet Server does."""
         name = path.rsplit("/", 1)[-1]
-        self.calls.append(f"{method} {name}")
+        self.calls.append(f"{method} {'probe' if name.startswith(HEALING) else name}")
         if path.startswith("/status/"):
             return Reply(200, b'{"service_version": "7.9.5"}')
         file = self.directory / f"{name}.pem"
@@ -77,7 +78,7 @@ def reading(server: Server, directory: Path, own: Path) -> http_api.HttpApi:
     """Return the CA on *server* with a directory, which may be another one."""
     return http_api.HttpApi(
         server,  # type: ignore[arg-type]
-        signed=signed.Signed(directory),
+        signed=Signed(directory),
         certificate=own,
         full=True,
     )
@@ -91,7 +92,7 @@ def test_certificates_are_read_where_the_ca_keeps_them(tmp_path: Path, own: Path
 
     assert ca.certificate(NAME) == (tmp_path / f"{NAME}.pem").read_bytes()
     assert ca.certificate(Certname("web2.example.com")) is None
-    assert server.calls == [f"GET {HEALING}probe"]
+    assert server.calls == ["GET probe"]
 
 
 def test_whether_many_can_be_cleaned_is_not_asked_each_time(tmp_path: Path, own: Path) -> None:
@@ -100,7 +101,40 @@ def test_whether_many_can_be_cleaned_is_not_asked_each_time(tmp_path: Path, own:
     ca = reading(server, tmp_path, own)
 
     assert [ca.can_clean() for _ in range(3)] == [True] * 3
-    assert server.calls == [f"GET {HEALING}probe", "GET ca"]
+    assert server.calls == ["GET probe", "GET ca"]
+
+
+def test_two_that_try_a_directory_at_once_do_not_disturb_each_other(
+    tmp_path: Path, own: Path
+) -> None:
+    """As ``espm check`` beside the daemon: neither takes away what the other has put there."""
+    seen: list[str] = []
+    shared = Signed(tmp_path)
+
+    def find(kind: str, name: Certname) -> bytes | None:
+        seen.append(name)
+        if len(seen) == 1:
+            assert directories.Directories(find, shared, None, own).signed.get() is shared
+        file = tmp_path / f"{name}.pem"
+        return file.read_bytes() if kind == "certificate" and file.exists() else None
+
+    assert directories.Directories(find, shared, None, own).signed.get() is shared
+    assert len(set(seen)) == 2
+
+
+def test_what_cannot_be_put_there_whole_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full, for example."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+
+    with pytest.raises(BackendUnavailable), Signed(tmp_path).put_back("x", "1a"):
+        pass
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_another_directory_is_not_believed(tmp_path: Path, own: Path) -> None:
@@ -113,7 +147,7 @@ def test_another_directory_is_not_believed(tmp_path: Path, own: Path) -> None:
 
     assert ca.certificate(NAME) is not None
     assert ca.certificate(NAME) is not None
-    assert server.calls == [f"GET {HEALING}probe", f"GET {NAME}", f"GET {NAME}"]
+    assert server.calls == ["GET probe", f"GET {NAME}", f"GET {NAME}"]
 
 
 def test_what_cannot_be_read_is_asked_for(tmp_path: Path, own: Path) -> None:
