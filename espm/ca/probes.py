@@ -21,14 +21,16 @@ OLD = 600.0
 def sweep(directory: Path) -> None:
     """Remove what a process left that was killed meanwhile; idempotent, and never raises OSError.
 
-    What is young stays: a command may be started beside an espm at work.
+    What is young stays: a command may be started beside an espm at work.  So does what has another
+    name, for a CSR waits in it: while a name goes it would look as if it were free.
     """
     files: list[Path] = []
     with suppress(OSError):
         files = list(directory.glob(f"{HEALING}*"))
     for file in files:
         with suppress(OSError):
-            if time.time() - file.stat().st_mtime > OLD:
+            status = file.stat()
+            if time.time() - status.st_mtime > OLD and status.st_nlink == 1:
                 file.unlink(missing_ok=True)
 
 

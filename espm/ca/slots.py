@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -29,18 +30,22 @@ if TYPE_CHECKING:
 #: How many are kept; where more CSRs wait at once the files of some become theirs alone.
 MOST = 16
 
+_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+
 
 class Slots:
     """Those of one directory; for any number of threads.
 
     The CA takes no file for a CSR that has no name of one.  They are removed when nobody has this
-    object any more, and by :func:`espm.ca.probes.sweep` where a process was killed.
+    object any more, and by :func:`espm.ca.probes.sweep` where a process was killed.  Between two
+    CSRs none is open, for the directory may be unmounted, or exchanged for a copy.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._slots: deque[_Slot] = deque()
-        weakref.finalize(self, _drop_all_but, 0, self._slots)
+        self._paths: deque[str] = deque()
+        self._lock = threading.Lock()
+        weakref.finalize(self, _drop_all_but, 0, self._paths)
 
     def put(self, csr: bytes, file: str) -> None:
         """Let *file*, in the directory, be *csr*, whole and on the disk before it is there.
@@ -48,72 +53,115 @@ class Slots:
         :raises FileExistsError: it is there already, and stays as it is.
         :raises OSError: it can't be written, or not in this way.
         """
-        slot = self._free() or _Slot(f"{self._directory}/{HEALING}slot-{secrets.token_hex(8)}")
-        try:
-            slot.fill(csr)
-            os.link(slot.path, file)
-        except FileExistsError:
-            self._keep(slot)
-            raise
-        except BaseException:
-            slot.drop()
-            raise
-        self._keep(slot)
+        slot = self._free()
+        if slot is not None:
+            try:
+                self._carry(slot, csr, file)
+            except FileExistsError:
+                raise
+            except OSError:
+                # It was swept away just now, or is somebody else's by now.
+                slot = None
+        if slot is None:
+            self._carry(self._new(), csr, file)
+
+    def forget(self, file: str) -> None:
+        """Never write again to what *file* is: somebody may have it open, and read it later."""
+        with self._lock:
+            node = _node(file)
+            for path in [*self._paths]:
+                if node is not None and _node(path) == node:
+                    self._paths.remove(path)
+                    _drop(path)
 
     def drop(self) -> None:
         """Remove them; CSRs that wait are not touched.  Idempotent."""
-        _drop_all_but(0, self._slots)
+        _drop_all_but(0, self._paths)
 
-    def _free(self) -> _Slot | None:
-        """Return one whose CSR waits no more, if there is one; it is ours alone then."""
-        with suppress(IndexError):
-            for _ in range(len(self._slots)):
-                slot = self._slots.popleft()
-                names = slot.names()
-                if names == 1:
-                    return slot
-                # Where it was swept away, the CSR that it may have is its only owner.
-                (self._slots.append if names else _Slot.drop)(slot)
+    def _carry(self, slot: tuple[int, str], csr: bytes, file: str) -> None:
+        """Write *csr* in place of what the slot has, sync it, and give it the name *file*."""
+        fd, path = slot
+        try:
+            _fill(fd, csr)
+            os.link(path, file)
+            # Where names are not counted, it could not be told when it is free.
+            counted = os.fstat(fd).st_nlink > 1
+        except FileExistsError:
+            self._keep(path)
+            raise
+        except BaseException:
+            _drop(path)
+            raise
+        finally:
+            _close(fd)
+        if counted:
+            self._keep(path)
+        else:
+            _drop(path)
+
+    def _free(self) -> tuple[int, str] | None:
+        """Return one whose CSR waits no more, opened, if there is one; it is ours alone then."""
+        with self._lock:
+            for path in [*self._paths]:
+                names, fd = _opened(path)
+                if names > 1:
+                    _close(fd)
+                    continue
+                self._paths.remove(path)
+                if names:
+                    return fd, path
         return None
 
-    def _keep(self, slot: _Slot) -> None:
-        self._slots.append(slot)
-        _drop_all_but(MOST, self._slots)
+    def _new(self) -> tuple[int, str]:
+        path = f"{self._directory}/{HEALING}slot-{secrets.token_hex(8)}"
+        return new_file(path), path
+
+    def _keep(self, path: str) -> None:
+        with self._lock:
+            self._paths.append(path)
+            _drop_all_but(MOST, self._paths)
 
 
-class _Slot:
-    """A file for CSRs, which is made.
+def _opened(path: str) -> tuple[int, int]:
+    """Return how many names a slot has, and it opened; 0 where it has lost its own.
 
-    :raises OSError: it can't be made.
+    Whoever has another name for it then is its only owner.
     """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._fd = new_file(path)
-
-    def names(self) -> int:
-        """Return how many names it has; 0 where it has lost its own, whoever has another for it."""
-        with suppress(OSError):
-            return os.stat(self.path).st_nlink  # noqa: PTH116 -- as cheap as can be
-        return 0
-
-    def fill(self, csr: bytes) -> None:
-        """Write *csr* in place of what it has, and sync it."""
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        files.fill(self._fd, csr)
-        if os.fstat(self._fd).st_size != len(csr):
-            os.ftruncate(self._fd, len(csr))
-        # Puppet Server can't list its CSRs any more where one of them is an empty file.
-        os.fsync(self._fd)
-
-    def drop(self) -> None:
-        """Remove its own name and let go of it; for who has it alone, or has put it last."""
-        with suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108 -- as cheap as can be
-        os.close(self._fd)
+    with suppress(OSError):
+        fd = os.open(path, _WRITE)
+        return os.fstat(fd).st_nlink, fd
+    return 0, -1
 
 
-def _drop_all_but(number: int, slots: deque[_Slot]) -> None:
+def _fill(fd: int, csr: bytes) -> None:
+    """Write *csr* in place of what is there, and sync it."""
+    files.fill(fd, csr)
+    if os.fstat(fd).st_size != len(csr):
+        os.ftruncate(fd, len(csr))
+    # Puppet Server can't list its CSRs any more where one of them is an empty file.
+    os.fsync(fd)
+
+
+def _node(path: str) -> int | None:
+    """Return which file of the directory *path* is; None where there is none."""
+    with suppress(OSError):
+        return os.stat(path).st_ino  # noqa: PTH116 -- as cheap as can be
+    return None
+
+
+def _close(fd: int) -> None:
+    """Let go of a file; all that is to last was synced."""
+    with suppress(OSError):
+        os.close(fd)
+
+
+def _drop(path: str) -> None:
+    """Remove a slot's own name; for who has it alone, or has put it last."""
+    with suppress(OSError):
+        os.unlink(path)  # noqa: PTH108 -- as cheap as can be
+
+
+def _drop_all_but(number: int, paths: deque[str]) -> None:
     with suppress(IndexError):
-        while len(slots) > number:
-            slots.popleft().drop()
+        while len(paths) > number:
+            _drop(paths.popleft())

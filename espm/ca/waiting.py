@@ -60,7 +60,10 @@ class Waiting:
 
         :raises OSError: it may not be removed.
         """
-        Path(self._file(certname)).unlink(missing_ok=True)
+        file = self._file(certname)
+        # The CA may be about to read it, in a call that we have given up on.
+        self._slots.forget(file)
+        Path(file).unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Remove all that is ours and is no CSR."""

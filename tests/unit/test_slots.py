@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from espm.ca.probes import sweep
 from espm.ca.slots import MOST, Slots
+from espm.ca.waiting import Waiting
+from espm.model import Certname
 
 
 def put(slots: Slots, directory: Path, name: str) -> Path:
@@ -22,6 +25,11 @@ def put(slots: Slots, directory: Path, name: str) -> Path:
 def slots_in(directory: Path) -> list[Path]:
     """Return the files there that are no CSR's."""
     return [file for file in directory.iterdir() if file.suffix != ".pem"]
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len([*Path("/proc/self/fd").iterdir()])
 
 
 @pytest.mark.parametrize("second", ["longer-by-some", "alike", "x"])
@@ -59,10 +67,81 @@ def test_a_name_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 
     with pytest.raises(FileExistsError):
         put(slots, tmp_path, "web")
-    put(slots, tmp_path, "other")
+    [slot] = slots_in(tmp_path)
+    node = slot.stat().st_ino
 
+    assert put(slots, tmp_path, "other").stat().st_ino == node
     assert theirs.read_text() == "theirs"
     assert len(slots_in(tmp_path)) == 1
+
+
+def test_a_directory_that_is_exchanged_for_a_copy_gets_what_is_put_there(tmp_path: Path) -> None:
+    """The files that were written before lie elsewhere, and so does what waits in them."""
+    directory, moved = tmp_path / "requests", tmp_path / "moved"
+    directory.mkdir()
+    slots = Slots(directory)
+    put(slots, directory, "waits")
+    put(slots, directory, "taken").unlink()
+
+    directory.rename(moved)
+    shutil.copytree(moved, directory)
+
+    assert put(slots, directory, "next").read_text() == "next"
+    assert put(slots, directory, "last").read_text() == "last"
+    assert (moved / "waits.pem").read_text() == "waits"
+    assert (directory / "waits.pem").read_text() == "waits"
+
+
+def test_what_was_taken_back_is_not_written_again(tmp_path: Path) -> None:
+    """Whoever has opened it reads the CSR that it was, and not the next node's."""
+    waiting, web, mail = (
+        Waiting(tmp_path),
+        Certname("web.example.com"),
+        Certname("mail.example.com"),
+    )
+    waiting.put(web, b"web")
+    with (tmp_path / f"{web}.pem").open() as opened:
+        waiting.take_back(web, b"web")
+        waiting.put(mail, b"mail")
+
+        assert opened.read() == "web"
+    assert len(slots_in(tmp_path)) == 1
+
+
+def test_a_file_system_that_counts_no_names_gets_a_file_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits could not be told from what is free."""
+    slots, look = Slots(tmp_path), os.fstat
+
+    def uncounted(fd: int) -> os.stat_result:
+        return os.stat_result((*look(fd)[:3], 1, *look(fd)[4:]))
+
+    monkeypatch.setattr(os, "fstat", uncounted)
+
+    files = [put(slots, tmp_path, name) for name in ("first", "second")]
+
+    assert [file.read_text() for file in files] == ["first", "second"]
+    assert slots_in(tmp_path) == []
+
+
+def test_one_that_may_not_be_used_any_more_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by ``chown -R``, after which Linux links it for nobody else (fs.protected_hardlinks)."""
+    slots, link = Slots(tmp_path), os.link
+    put(slots, tmp_path, "first").unlink()
+    [old] = slots_in(tmp_path)
+
+    def but_not_that(source: str, target: str) -> None:
+        if source == str(old):
+            raise PermissionError(1, "Operation not permitted")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", but_not_that)
+
+    assert put(slots, tmp_path, "second").read_text() == "second"
+    assert old not in slots_in(tmp_path)
 
 
 def test_many_that_wait_keep_their_content_and_few_files_are_kept(tmp_path: Path) -> None:
@@ -119,24 +198,36 @@ def test_what_waits_stays_as_it_is_when_its_file_is_swept_away(tmp_path: Path) -
     assert (first.read_text(), second.read_text()) == ("first", "second")
 
 
-def test_one_that_is_swept_away_at_that_moment_is_an_error_of_the_system(
+def test_one_that_is_swept_away_at_that_moment_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is there then, and the next one finds a new file."""
+    """The CSR gets there all the same."""
     slots, fsync = Slots(tmp_path), os.fsync
+    put(slots, tmp_path, "first").unlink()
+    old = slots_in(tmp_path)
 
     def and_sweep(fd: int) -> None:
         fsync(fd)
-        for slot in slots_in(tmp_path):
-            slot.unlink()
+        while old:
+            old.pop().unlink()
 
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", and_sweep)
-        with pytest.raises(FileNotFoundError):
-            put(slots, tmp_path, "first")
+    monkeypatch.setattr(os, "fsync", and_sweep)
 
-    assert [*tmp_path.iterdir()] == []
     assert put(slots, tmp_path, "second").read_text() == "second"
+
+
+def test_what_waits_is_not_swept(tmp_path: Path) -> None:
+    """While its name goes it has one, as if it were free, and somebody might write it then."""
+    slots = Slots(tmp_path)
+    file = put(slots, tmp_path, "first")
+    os.utime(file, (0, 0))
+
+    sweep(tmp_path)
+    assert len(slots_in(tmp_path)) == 1
+
+    file.unlink()
+    sweep(tmp_path)
+    assert slots_in(tmp_path) == []
 
 
 def test_what_cannot_be_written_leaves_nothing(
@@ -159,8 +250,7 @@ def test_what_cannot_be_written_leaves_nothing(
 
 @pytest.mark.parametrize("forgotten", [True, False])
 def test_they_go_with_whoever_has_them(tmp_path: Path, *, forgotten: bool) -> None:
-    """No file and no descriptor is left; what waits waits on."""
-    before = len([*Path("/proc/self/fd").iterdir()])
+    """What waits waits on."""
     slots = Slots(tmp_path)
     waits = put(slots, tmp_path, "waits")
     put(slots, tmp_path, "taken").unlink()
@@ -171,7 +261,31 @@ def test_they_go_with_whoever_has_them(tmp_path: Path, *, forgotten: bool) -> No
         slots.drop()
 
     assert [*tmp_path.iterdir()] == [waits]
-    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_no_descriptor_is_kept(tmp_path: Path) -> None:
+    """The CA's file system could not be unmounted, as where it is failed over."""
+    slots = Slots(tmp_path)
+    before = descriptors()
+
+    put(slots, tmp_path, "waits")
+    put(slots, tmp_path, "taken").unlink()
+    put(slots, tmp_path, "next")
+    with pytest.raises(FileExistsError):
+        put(slots, tmp_path, "next")
+
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022])
+def test_everybody_may_read_them(tmp_path: Path, mask: int) -> None:
+    """Puppet Server's user must, and may be another than espm's."""
+    before = os.umask(mask)
+    try:
+        file = put(Slots(tmp_path), tmp_path, "web")
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o644
 
 
 def test_whoever_may_not_set_the_mode_leaves_nothing(
@@ -183,7 +297,9 @@ def test_whoever_may_not_set_the_mode_leaves_nothing(
         raise PermissionError(1, "not here")
 
     monkeypatch.setattr(os, "fchmod", fails)
+    before = descriptors()
 
     with pytest.raises(PermissionError):
         put(Slots(tmp_path), tmp_path, "web")
     assert [*tmp_path.iterdir()] == []
+    assert descriptors() == before

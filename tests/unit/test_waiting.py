@@ -281,7 +281,7 @@ def test_another_directory_is_not_believed(server: Server, tmp_path: Path) -> No
     assert not ca.puts()
 
 
-@pytest.mark.parametrize("step", ["lseek", "write", "fsync", "link"])
+@pytest.mark.parametrize("step", ["write", "fsync", "link"])
 @pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.ENOSPC, errno.EACCES])
 def test_where_it_cannot_be_put_it_is_handed_in_by_a_call(
     server: Server, monkeypatch: pytest.MonkeyPatch, error: int, step: str
