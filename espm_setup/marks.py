@@ -9,9 +9,10 @@ so that it begins with a line break of its own and ends without one::
                                     # espm end⏎
                                     ca = true⏎
 
-Where the line goes on behind the place, a comment would swallow the rest; then the block brings
-a line break at its end, too, and its last line says so.  Either way ``remove(insert(text))`` is
-*text*, byte for byte, whatever else was edited meanwhile.
+Where the line goes on behind the place, a comment would swallow the rest, and behind a last line
+that is whole what somebody appends later; then the block brings a line break at its end, too, and
+its last line says so.  Either way ``remove(insert(text))`` is *text*, byte for byte, whatever else
+was edited meanwhile.
 
 A block that has lost one of its marks is no more ours to cut out: nobody can say where it ends.
 An editor that gave all lines the breaks of Windows does no harm.
@@ -36,7 +37,8 @@ _BLOCK = re.compile(
 def insert(text: str, place: int, lines: list[str], indent: str = "") -> str:
     """Return *text* with a block of *lines* at the offset *place*."""
     rest = text[place:]
-    end = _END if re.match(r"\r?\n|\Z", rest) else f"{_BREAKS}\n"
+    goes_on = rest or text.endswith("\n") or not text
+    end = f"{_BREAKS}\n" if goes_on and not re.match(r"\r?\n", rest) else _END
     block = "".join(f"\n{indent}{line}" for line in [_BEGIN, *lines, end])
     return text[:place] + block + rest
 

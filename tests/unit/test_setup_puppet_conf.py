@@ -78,6 +78,18 @@ def test_what_others_add_afterwards_survives_the_removal(text: str) -> None:
     assert text + "\n\n# added by somebody\n" == puppet_conf.removed(edited)
 
 
+@pytest.mark.parametrize("text", ["", "[main]\n", "[main]\r\n", "[main]\n[server]\n", "[server]"])
+def test_what_is_appended_stays_a_line_of_its_own(text: str) -> None:
+    """As by ``printf ... >>``, with a line break first where the file had none at its end."""
+    begins = "" if text.endswith("\n") or not text else "\n"
+    added = f"{begins}[agent]\nruninterval = 1h\n"
+
+    edited = puppet_conf.applied(text, ENC) + added
+
+    assert "[agent]" in edited.splitlines()
+    assert puppet_conf.removed(edited) == text + added
+
+
 @pytest.mark.parametrize(
     ("text", "section"),
     [
