@@ -41,6 +41,8 @@ def become_espm(loaded: Config) -> str:
     os.initgroups(owner.pw_name, owner.pw_gid)
     os.setgid(owner.pw_gid)
     os.setuid(owner.pw_uid)
+    # Where the library of PostgreSQL looks for a password.
+    os.environ["HOME"] = owner.pw_dir
     return owner.pw_name
 
 

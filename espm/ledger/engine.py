@@ -151,6 +151,18 @@ def _unavailable(error: BaseException) -> BaseException:
 translating = Raising((DBAPIError, PoolTimeout, TimeoutError), _unavailable)
 
 
+def _explained(error: BaseException) -> BaseException:
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__
+    if cause is None:
+        return error
+    return BackendUnavailable(f"espm's ledger is not available: {' '.join(str(cause).split())}")
+
+
+#: A block around the opening of a ledger, which says what the database says: that is read by who
+#: starts espm, never by who calls it.
+explaining = Raising((BackendUnavailable,), _explained)
+
+
 def is_duplicate(error: IntegrityError) -> bool:
     """Return whether *error* says that a unique index has such a row already."""
     cause = error.orig

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from espm.errors import BackendUnavailable, ConfigError, LedgerLocked
 from espm.ledger.address import database_file, parse
-from espm.ledger.engine import connect, translating
+from espm.ledger.engine import connect, explaining, translating
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,8 @@ class _FileLock(_Held):
         self._path = path
         self._file = _open(path)
         try:
-            self._take()
+            with explaining:
+                self._take()
         except BaseException:
             self.release()
             raise
@@ -149,7 +150,8 @@ class _SessionLock(_Held):
         self._engine = connect(named, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self._connection: sa.Connection | None = None
         try:
-            self._take()
+            with explaining:
+                self._take()
         except BaseException:
             self.release()
             raise

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from espm.errors import BackendRefused, BackendUnavailable, ConfigError, MigrationNeeded
 from espm.ledger.address import database_file, parse
-from espm.ledger.engine import connect, reading, writing
+from espm.ledger.engine import connect, explaining, reading, writing
 from espm.ledger.locks import lock
 from espm.ledger.schema import REVISION
 
@@ -122,7 +122,7 @@ def _newer(revision: str) -> str:
 
 
 def _revision(engine: sa.Engine) -> str | None:
-    with reading(engine) as connection:
+    with explaining, reading(engine) as connection:
         if not sa.inspect(connection).has_table(_VERSION.name):
             return None
         found: str | None = connection.execute(sa.select(_VERSION.c.version_num)).scalar()

@@ -129,6 +129,26 @@ def test_claims_of_the_dead_are_left_at_once(url: str) -> None:
         assert (claimed.ident, claimed.attempts) == (orphan.ident, 1)
 
 
+def test_who_opens_a_ledger_is_told_what_the_database_says(postgres_url: str) -> None:
+    """As of a password that is missing, or a database."""
+    nowhere = postgres_url.replace("@/", "@/nowhere_")
+
+    for opening in (open_ledger, current, upgrade):
+        with pytest.raises(
+            BackendUnavailable, match=r'database "nowhere_\w+" does not exist'
+        ) as it:
+            opening(nowhere)
+        assert "\n" not in str(it.value)
+
+
+def test_who_opens_what_is_no_database_is_told_so(tmp_path: Path) -> None:
+    """A file that is something else, or was damaged."""
+    (tmp_path / "ledger.db").write_bytes(b"something else, and long enough " * 64)
+
+    with pytest.raises(BackendUnavailable, match="file is not a database"):
+        open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+
+
 def test_a_full_disk_is_unavailable_and_leaves_nothing(sqlite_url: str) -> None:
     """A transaction that does not fit never happened; when there is room again it works."""
     with open_ledger(sqlite_url) as ledger:

@@ -536,12 +536,14 @@ def test_root_goes_on_as_the_owner_of_the_enc(
     became: list[tuple[object, ...]] = []
     for name in ("initgroups", "setgid", "setuid"):
         monkeypatch.setattr(os, name, lambda *args, name=name: became.append((name, *args)))
-    owner = SimpleNamespace(pw_uid=999, pw_gid=998, pw_name="puppet")
+    owner = SimpleNamespace(pw_uid=999, pw_gid=998, pw_name="puppet", pw_dir="/var/lib/puppet")
     monkeypatch.setattr("pwd.getpwuid", lambda _: owner)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("HOME", "/root")
 
     assert check.user.become_espm(context.config) == "puppet"
 
+    assert os.environ["HOME"] == "/var/lib/puppet"
     assert became == [("initgroups", "puppet", 998), ("setgid", 998), ("setuid", 999)]
 
 
@@ -844,7 +846,8 @@ def test_root_goes_on_as_the_owner_of_the_ledger_without_an_enc_of_ours(
     for name in ("initgroups", "setgid", "setuid"):
         monkeypatch.setattr(os, name, lambda *args: became.append(args))
     (tmp_path / "var").mkdir()
-    owner = SimpleNamespace(pw_uid=4711, pw_gid=4712, pw_name="door")
+    monkeypatch.setenv("HOME", "/root")
+    owner = SimpleNamespace(pw_uid=4711, pw_gid=4712, pw_name="door", pw_dir="/opt/espm")
     monkeypatch.setattr(pwd, "getpwuid", lambda _: owner)
     loaded = SimpleNamespace(
         ledger_url=f"sqlite:///{tmp_path}/var/ledger.db", classifier_options={}
