@@ -138,5 +138,5 @@ def _of_another_key(certname: str, what: str) -> str:
     return (
         f"the CA has a {what} of the name {certname} with another key, perhaps of an earlier "
         f"espm: clean it with 'puppetserver ca clean --certname {certname}', or choose another "
-        "name with --certname; then repeat with --fetch-certificate"
+        "name with --certname; then repeat this command"
     )

@@ -33,10 +33,23 @@ def apply(args: argparse.Namespace) -> list[str]:
 def _connect(args: argparse.Namespace) -> list[str]:
     puppet = _puppet(args)
     own = hooks.installed(Layout.of(args).ini, args, puppet)
+    got, why = _missing_certificate(args)
     done = hookup.apply(own, _server(args, puppet), _prover(args, own).connected)
-    if _access(args) is None:
-        done.append("Not proved yet, for espm's own certificate is not there: repeat --apply then.")
-    return done
+    if why:
+        done.append(
+            f"Not proved, for espm has no certificate of its own: {why}; repeat --apply then."
+        )
+    return [*got, *done]
+
+
+def _missing_certificate(args: argparse.Namespace) -> tuple[list[str], str]:
+    """Get espm's own certificate where it is not there; return what was done, or why it was not."""
+    if _access(args) is not None:
+        return [], ""
+    try:
+        return fetch(args), ""
+    except SetupError as exc:
+        return [], str(exc)
 
 
 def unapply(args: argparse.Namespace) -> list[str]:

@@ -132,6 +132,18 @@ def test_apply_connects_and_unapply_leaves_no_trace(installation: Installation) 
     assert installation.status(f"{STATUS}/x.espm.test") == 403
 
 
+def test_apply_gets_the_certificate_that_is_missing(installation: Installation) -> None:
+    """As where Puppet Server did not run at the first time."""
+    certificate = installation.root / "etc/certs/puppet.pem"
+    pem = certificate.read_bytes()
+    certificate.unlink()
+
+    assert installation.setup("--apply") == 0
+    assert certificate.read_bytes() == pem
+    assert installation.status(f"{STATUS}/x.espm.test") == 404
+    assert installation.setup("--unapply") == 0
+
+
 def _puppet_asks_both(installation: Installation) -> None:
     """See that Puppet Server asks espm_enc, and that this hands on to the ENC before."""
     name = installation.certname

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espm import ledger
-from espm.x509 import fingerprint, spki_pin
+from espm.x509 import fingerprint, new_key, self_signed, spki_pin
 from espm_setup import install, template
 from espm_setup.__main__ import main
 from espm_setup.errors import SetupError
@@ -191,6 +191,21 @@ def test_without_puppet_the_configuration_says_what_to_fill_in(
     assert setup() == 0
     assert "# fill in: url =" in (home / "etc/espm.ini").read_text().splitlines()
     assert "No Puppet found on this machine" in capsys.readouterr().out
+
+
+def test_a_puppet_that_is_elsewhere_leaves_nothing_to_fill_in(
+    setup: Setup, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the options say all that the machine cannot."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(self_signed(new_key(), ["ca.example.com"]))
+
+    assert setup("--puppet-url", "https://127.0.0.1:1", "--ca-file", str(ca_file)) == 0
+    assert "# fill in" not in (home / "etc/espm.ini").read_text()
+    said = capsys.readouterr().out
+    assert "Puppet Server at https://127.0.0.1:1, which does not answer now" in said
+    assert "No Puppet found" not in said
+    assert "Next, connect Puppet with espm, where Puppet is:" in said
 
 
 def test_full_scope_is_in_the_configuration_and_the_rules(
