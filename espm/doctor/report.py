@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: So many of one kind are lines of their own; --json has all certificates.
 SHOWN = 20
 
-_LOST = "run it with --heal, while espm is stopped"
+_LOST = "run it with --heal, while espm is stopped; before Puppet Server 8.2.2 it needs signed_dir"
 
 
 @dataclass(frozen=True)

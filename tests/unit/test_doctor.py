@@ -134,7 +134,7 @@ def test_exactly_the_lost_ones_are_named(espm: Espm) -> None:
     parsed = x509.parse_certificate(row["certificate"].encode())
     assert parsed.serial == serials["b.example.com"]
     assert f"b.example.com serial {serial} of platform cloud" in found.as_screen()
-    assert "-> run it with --heal, while espm is stopped" in found.as_screen()
+    assert "-> run it with --heal, while espm is stopped; before" in found.as_screen()
     assert found.failed
     assert serials["b.example.com"] not in espm.ca.revoked
 

@@ -95,16 +95,16 @@ def test_a_new_key_comes_into_its_place_as_the_pages_say(
 ) -> None:
     """The commands are taken from there; what comes of them is a server's certificate."""
     text = (Path(__file__).parents[2] / "docs/administration.md").read_text()
-    commands = text.partition("# cd /opt/espm/etc/certs\n")[2].partition("# espm_setup")[0]
+    commands = text.partition("; cd /opt/espm/etc/certs\n")[2].partition(")\n# espm_setup")[0]
     old, mode = (place / "server.pem").read_bytes(), (place / "server.key").stat().st_mode
-    script = commands.replace("# ", "").replace("espm.", "server.")
+    script = commands.replace("espm.", "server.")
     subprocess.run(["sh", "-e", "-c", script], cwd=place, check=True, capture_output=True)
     assert setup(place) == 0
     new = (place / "server.pem").read_bytes()
 
     assert x509.spki_pin(new) != x509.spki_pin(old)
     assert x509.spki_pin(new) in capsys.readouterr().out
-    assert names(new) == (["puppet.example.com"], [])
+    assert names(new) == (["puppet.example.com", "puppet"], [])
     extensions = crypto.load_pem_x509_certificate(new).extensions
     assert not extensions.get_extension_for_class(crypto.BasicConstraints).value.ca
     assert (place / "server.key").stat().st_mode == mode
