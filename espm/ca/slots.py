@@ -70,7 +70,7 @@ class Slots:
         with self._lock:
             node = _node(file)
             for path in [*self._paths]:
-                if node is not None and _node(path) == node:
+                if _node(path) == node:
                     self._paths.remove(path)
                     _drop(path)
 

@@ -90,8 +90,7 @@ class _FileLock(_Held):
         self._path = path
         self._file = _open(path)
         try:
-            with explaining:
-                self._take()
+            self._take()
         except BaseException:
             self.release()
             raise
