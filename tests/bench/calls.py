@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 class Caller:
-    """One client with one connection; not for several threads.
+    """One client with one connection, which is made at once; not for several threads.
 
     :ivar headers: those of the last answer.
     """
 
     def __init__(self, url: str, context: ssl.SSLContext, headers: Mapping[str, str]) -> None:
         self._connection = HTTPSConnection(urlsplit(url).netloc, context=context, timeout=120)
+        self._connection.connect()
         self._headers = dict(headers)
         self.headers: Mapping[str, str] = {}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.bench import page
+from tests.bench.calls import Caller
 from tests.bench.figure import Figure, keep, kept, table
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ def test_a_row_has_medians_ranges_and_the_target() -> None:
 
     assert "| work | yardstick | 20 (10 to 30) ms | 10 (10 to 10) ms |" in text
     assert "| 2.00 (1.00 to 3.00) | at most 1.5 | **short** |" in text
+
+
+def test_a_client_is_connected_before_the_clock_starts() -> None:
+    """A handshake costs Puppet Server as much as a call, and nobody keeps it out of a turn else."""
+    with pytest.raises(ConnectionRefusedError):
+        Caller("https://127.0.0.1:1", ssl.create_default_context(), {})
 
 
 def test_figures_are_kept_and_read_again(tmp_path: Path) -> None:
