@@ -119,7 +119,7 @@ def _new(report: Report) -> list[str]:
 
 def _said_of_puppet(hooks: Hooks, report: Report) -> str:
     plan = report.plan
-    if plan.url is None or plan.ca_file is None:
+    if plan.puppet is None and (plan.url is None or plan.ca_file is None):
         return (
             f'No Puppet found on this machine: see the lines "# fill in" in {plan.layout.ini}, '
             "or name it with --confdir or --puppet-url and --ca-file."
@@ -141,9 +141,9 @@ def _connect(hooks: Hooks | None, plan: Plan) -> list[str]:
     """Return what is to be done to Puppet's files, if anything."""
     if hooks is None:
         return []
-    here = ": 'espm_setup --apply' (with the options of now), or so:"
+    here, there = ": 'espm_setup --apply' (with the options of now), or so:", ", where Puppet is:"
     return [
-        f"Next, connect Puppet with espm{here if plan.puppet else ', where Puppet is:'}",
+        f"Next, connect Puppet with espm{here if plan.puppet else there}",
         *_puppet_conf(hooks, plan),
         *_auth_conf(hooks, plan),
         "and reload Puppet Server.",

@@ -117,6 +117,18 @@ def test_the_configuration_fits_the_puppet_that_is_there(machine: Machine) -> No
     assert section["reserved"] == ["espm.puppet.example.com", "puppet.example.com"]
 
 
+def test_a_puppet_that_has_no_ca_certificates_yet_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is missing is said, and that is not Puppet."""
+    assert prepared(tmp_path).setup("--create") == 0
+
+    said = capsys.readouterr().out
+    assert "Puppet Server at https://puppet.example.com:8140, which does not answer now" in said
+    assert "Puppet's CA certificates were not found" in said
+    assert "No Puppet found" not in said
+
+
 def test_apply_and_unapply_leave_the_files_as_they_were(machine: Machine) -> None:
     """Byte for byte, with a reload each, and without a trace."""
     before = machine.content()
