@@ -53,17 +53,16 @@ class Slots:
         :raises FileExistsError: it is there already, and stays as it is.
         :raises OSError: it can't be written, or not in this way.
         """
-        slot = self._free()
-        if slot is not None:
+        if slot := self._free():
             try:
                 self._carry(slot, csr, file)
             except FileExistsError:
                 raise
             except OSError:
-                # It was swept away just now, or is somebody else's by now.
-                slot = None
-        if slot is None:
-            self._carry(self._new(), csr, file)
+                pass  # It was swept away just now, or is somebody else's by now.
+            else:
+                return
+        self._carry(self._new(), csr, file)
 
     def forget(self, file: str) -> None:
         """Never write again to what *file* is: somebody may have it open, and read it later."""
@@ -76,7 +75,8 @@ class Slots:
 
     def drop(self) -> None:
         """Remove them; CSRs that wait are not touched.  Idempotent."""
-        _drop_all_but(0, self._paths)
+        with self._lock:
+            _drop_all_but(0, self._paths)
 
     def _carry(self, slot: tuple[int, str], csr: bytes, file: str) -> None:
         """Write *csr* in place of what the slot has, sync it, and give it the name *file*."""
@@ -162,6 +162,6 @@ def _drop(path: str) -> None:
 
 
 def _drop_all_but(number: int, paths: deque[str]) -> None:
-    with suppress(IndexError):
-        while len(paths) > number:
-            _drop(paths.popleft())
+    """Drop the oldest; for the holder of the lock, or when nobody has these paths any more."""
+    while len(paths) > number:
+        _drop(paths.popleft())

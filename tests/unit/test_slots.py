@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,11 +95,8 @@ def test_a_directory_that_is_exchanged_for_a_copy_gets_what_is_put_there(tmp_pat
 
 def test_what_was_taken_back_is_not_written_again(tmp_path: Path) -> None:
     """Whoever has opened it reads the CSR that it was, and not the next node's."""
-    waiting, web, mail = (
-        Waiting(tmp_path),
-        Certname("web.example.com"),
-        Certname("mail.example.com"),
-    )
+    waiting = Waiting(tmp_path)
+    web, mail = Certname("web.example.com"), Certname("mail.example.com")
     waiting.put(web, b"web")
     with (tmp_path / f"{web}.pem").open() as opened:
         waiting.take_back(web, b"web")
@@ -246,6 +244,28 @@ def test_what_cannot_be_written_leaves_nothing(
             put(slots, tmp_path, "second")
 
     assert [*tmp_path.iterdir()] == []
+
+
+def test_they_may_be_dropped_while_one_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by who finds that the directory is not the CA's, while somebody else puts a CSR there."""
+    slots, look = Slots(tmp_path), os.open
+    put(slots, tmp_path, "first").unlink()
+    dropping = threading.Thread(target=slots.drop)
+
+    def and_drop(path: str, *how: int) -> int:
+        if dropping.ident is None:
+            dropping.start()
+            dropping.join(0.1)
+        return look(path, *how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", and_drop)
+        file = put(slots, tmp_path, "second")
+    dropping.join()
+
+    assert file.read_text() == "second"
 
 
 @pytest.mark.parametrize("forgotten", [True, False])
