@@ -272,19 +272,19 @@ def test_a_refused_connection_is_unavailable(access: PuppetAccess) -> None:
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize(("firsts", "seconds"), [(["away"], 0.5), (["away"] * 3, 0.75)])
+@pytest.mark.parametrize(("number", "seconds"), [(1, 0.5), (3, 0.75)])
 def test_an_address_that_is_away_leaves_time_for_the_next(
     serve: Callable[..., Server],
     access: PuppetAccess,
     monkeypatch: pytest.MonkeyPatch,
-    firsts: list[str],
+    number: int,
     seconds: float,
 ) -> None:
     """A name may have several, and a host may have left the first without a word."""
     server = serve(answers(OK))
     with full() as away:
-        found = [address("127.0.0.1", away) for _ in firsts]
-        resolving(monkeypatch, [*found, address("127.0.0.1", port_of(server))])
+        firsts = [address("127.0.0.1", away)] * number
+        resolving(monkeypatch, [*firsts, address("127.0.0.1", port_of(server))])
         begun = time.monotonic()
         reply = PuppetHttp(server.url, access).call("GET", "/x")
 
