@@ -80,7 +80,7 @@ def launch(
         ordering.hand_in(certname, intent, request, ports)
         ports.classifier.classify(node)
         issued = ordering.sign(certname, intent, request, platform, ports)
-        added, certificate = ports.ledger.fulfil(intent, issued)
+        added, certificate = ports.ledger.fulfil(node, intent, issued)
     return added, ordering.Delivery(certificate, bundle, request.private_key)
 
 

@@ -31,6 +31,16 @@ _LONGEST = 16 * 1024
 
 _BY_STRANGERS = Pace(most=50, seconds=10.0)
 
+# What no line of ours tells: each record would find it out anew, caller and thread above all
+# (Python's Logging HOWTO, "Optimization").
+_UNTOLD = {
+    "_srcfile": None,
+    "logThreads": False,
+    "logProcesses": False,
+    "logMultiprocessing": False,
+    "logAsyncioTasks": False,
+}
+
 # A line break or an escape sequence in a value would let a caller forge lines or colour a
 # terminal.  The two separators of Unicode are line breaks to some readers.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -116,11 +126,14 @@ class BusFormatter(logging.Formatter):
 
 def _plain(text: str) -> str:
     """Return *text* with its control characters written as escapes."""
+    if text.isprintable():
+        return text
     return _CONTROL.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Send espm's and CherryPy's messages to *stream* (standard output).  Idempotent."""
+    vars(logging).update(_UNTOLD)
     for name, formatter in (("espm", Formatter()), ("cherrypy.error", BusFormatter())):
         handler = logging.StreamHandler(stream or sys.stdout)
         handler.setFormatter(formatter)

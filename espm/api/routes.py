@@ -91,10 +91,16 @@ ROUTES = (
     Route("GET", "/problems/{slug}", Handlers.problem, op.PROBLEM, open=True),
 )
 
-_PATTERNS = {
-    path: re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
-    for path in {route.path for route in ROUTES}
+_BY_PATH = {
+    path: {route.method: route for route in ROUTES if route.path == path}
+    for path in dict.fromkeys(route.path for route in ROUTES)
 }
+_FIXED = {path: routes for path, routes in _BY_PATH.items() if "{" not in path}
+_VARYING = [
+    (re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))), routes)
+    for path, routes in _BY_PATH.items()
+    if path not in _FIXED
+]
 
 
 def find(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
@@ -106,13 +112,18 @@ def find(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
     :raises espm.api.faults.MethodRefused: some has, but not for that method.
     """
     wanted = "GET" if method == "HEAD" else method
-    for pattern_path, pattern in _PATTERNS.items():
-        match = pattern.fullmatch(path)
-        if match is None:
-            continue
-        routes = {route.method: route for route in ROUTES if route.path == pattern_path}
-        if wanted not in routes:
-            raise MethodRefused(method, {*routes} | ({"HEAD"} if "GET" in routes else set()))
-        return routes[wanted], match.groupdict()
+    routes, parts = _at(path)
+    if wanted not in routes:
+        raise MethodRefused(method, {*routes} | ({"HEAD"} if "GET" in routes else set()))
+    return routes[wanted], parts
+
+
+def _at(path: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
+    """Return the routes of a path by method, and the parts of it that vary."""
+    if path in _FIXED:
+        return _FIXED[path], {}
+    for pattern, routes in _VARYING:
+        if match := pattern.fullmatch(path):
+            return routes, match.groupdict()
     msg = "there is nothing at this path"
     raise PathUnknown(msg)

@@ -6,6 +6,7 @@ transactions never wait for each other; SQLite has one writer at a time anyhow.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -48,6 +49,7 @@ _MOVE = {
     state: Statement(nodes.update().where(_THIS, among(nodes.c.state, [state])).returning(nodes))
     for state in NodeState
 }
+_ACTIVATE = Statement(nodes.update().where(_THIS, among(nodes.c.state, [NodeState.ADDING])))
 #: The update of those of the nodes :of that are being deleted.
 BURY = Statement(
     nodes.update()
@@ -186,9 +188,26 @@ def move(
     changed = {"state": becomes, "updated_at": now(), **values}
     row = _MOVE[was].first(connection, {"of": generation, **changed})
     if row is None:
-        msg = f"the node is not in state {was} any more"
-        raise NodeBusy(msg)
+        raise _not_in(was)
     return rows.node_of(row)
+
+
+def activate(connection: sa.Connection, node: Node) -> Node:
+    """Move *node* from adding to active.
+
+    Until it is active nobody else changes it, so it need not be read again.
+
+    :raises espm.errors.NodeBusy: it is not in state adding.
+    """
+    active, moment = NodeState.ACTIVE, now()
+    changed = {"of": node.generation, "state": active, "updated_at": moment}
+    if _ACTIVATE.changed(connection, changed) != 1:
+        raise _not_in(NodeState.ADDING)
+    return replace(node, state=active, updated=moment)
+
+
+def _not_in(state: NodeState) -> NodeBusy:
+    return NodeBusy(f"the node is not in state {state} any more")
 
 
 def bury(connection: sa.Connection, generations: Sequence[int], end: NodeState) -> set[int]:

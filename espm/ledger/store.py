@@ -107,14 +107,13 @@ class SqlLedger(Deleting, SqlReplays):
             claims.finish(connection, self._claimant, [intent], "done")
             return node
 
-    def fulfil(self, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
+    def fulfil(self, node: Node, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
         """See :meth:`espm.ports.Ledger.fulfil`."""
         with self._writing() as connection:
-            adding, active = NodeState.ADDING, NodeState.ACTIVE
-            node = nodes.move(connection, intent.generation, adding, active)
-            certificate = certificates.fill(connection, intent.generation, issued)
+            added = nodes.activate(connection, node)
+            certificate = certificates.fill(connection, node.generation, issued)
             claims.finish(connection, self._claimant, [intent], "done")
-            return node, certificate
+            return added, certificate
 
     def decline(self, intent: Intent) -> None:
         """See :meth:`espm.ports.Ledger.decline`."""

@@ -115,8 +115,11 @@ class Ledger(Replays, Protocol):
     def activate(self, intent: Intent) -> Node:
         """Move the node of a claimed ADD from adding to active and close the intent."""
 
-    def fulfil(self, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
-        """Do both at once: :meth:`record` what was ordered with a node, and :meth:`activate` it."""
+    def fulfil(self, node: Node, intent: Intent, issued: Issued) -> tuple[Node, Certificate]:
+        """Do both at once: :meth:`record` what was ordered with a node, and :meth:`activate` it.
+
+        :param node: as :meth:`reserve` returned it.
+        """
 
     def decline(self, intent: Intent) -> None:
         """Make what is ordered under *intent* void: the CA did not take it.  Idempotent.

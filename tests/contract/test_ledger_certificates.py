@@ -236,7 +236,7 @@ def test_what_is_ordered_with_a_node_is_recorded_with_it(ledger: Ledger) -> None
     assert ordered is not None
     assert (ordered.state, ordered.key_sha256) == (CertificateState.ORDERED, KEY)
 
-    added, valid = ledger.fulfil(intent, issued())
+    added, valid = ledger.fulfil(node, intent, issued())
 
     assert (added.state, valid.state) == (NodeState.ACTIVE, CertificateState.VALID)
     assert [valid] == list(ledger.certificates(added))
@@ -248,7 +248,7 @@ def test_what_another_key_got_leaves_the_node_as_it_was(ledger: Ledger) -> None:
     node, intent = reserve(ledger, key=OrderedKey(KEY, KeyMaker.ESPM))
 
     with pytest.raises(BackendRefused):
-        ledger.fulfil(intent, issued(key="b2" * 32))
+        ledger.fulfil(node, intent, issued(key="b2" * 32))
 
     assert ledger.node("cloud", node.certname).state is NodeState.ADDING
     assert not ledger.is_closed(intent)
@@ -298,7 +298,7 @@ def test_what_a_later_life_has_ordered_is_not_disowned(ledger: Ledger, *, signed
     ledger.bury(slept)
     node, intent = reserve(ledger, key=OrderedKey("b2" * 32, KeyMaker.NODE))
     if signed:
-        node, _ = ledger.fulfil(intent, issued(key="b2" * 32))
+        node, _ = ledger.fulfil(node, intent, issued(key="b2" * 32))
     [theirs] = ledger.certificates(node)
 
     assert ledger.disown(slept, issued(key="b2" * 32)) is None
@@ -341,7 +341,7 @@ def test_what_was_declined_is_void_and_nobody_looks_for_it(ledger: Ledger) -> No
     assert list(ledger.certificates(node)) == []
     assert list(ledger.watched(3600)) == []
     with pytest.raises(Conflict):
-        ledger.fulfil(intent, issued())
+        ledger.fulfil(node, intent, issued())
 
 
 def test_only_who_ordered_can_decline(ledger: Ledger) -> None:

@@ -65,8 +65,8 @@ def states(ledger: SqlLedger, *nodes: Node) -> dict[str, NodeState]:
 
 def with_certificate(ledger: SqlLedger, name: str) -> tuple[Node, Certificate]:
     """Return an active node with a valid certificate."""
-    _, intent = reserve(ledger, name, key=OrderedKey(KEY, KeyMaker.ESPM))
-    return ledger.fulfil(intent, issued())
+    node, intent = reserve(ledger, name, key=OrderedKey(KEY, KeyMaker.ESPM))
+    return ledger.fulfil(node, intent, issued())
 
 
 def test_it_comes_with_the_certificates_to_be_settled(ledger: SqlLedger) -> None:

@@ -62,7 +62,7 @@ def test_keys_are_not_asked_for_where_none_was_given(ledger: SqlLedger) -> None:
         ledger.activate(reserve(ledger, "a")[1])
         node, intent = reserve(ledger, "b")
         ledger.order(intent, KEY, KeyMaker.NODE)
-        ledger.fulfil(intent, issued())
+        ledger.fulfil(node, intent, issued())
         delete(ledger, ledger.node("cloud", node.certname))
         assert not [text for text in said if "replays" in text]
 

@@ -137,9 +137,9 @@ def _take_back(ledger: Any) -> None:
 
 
 def _at_once(ledger: Any) -> None:
-    _, intent = reserve(ledger, "third.example.com")
+    node, intent = reserve(ledger, "third.example.com")
     ledger.order(intent, KEY, KeyMaker.NODE)
-    node, certificate = ledger.fulfil(intent, replace(issued(), serial=9))
+    node, certificate = ledger.fulfil(node, intent, replace(issued(), serial=9))
     for state in (CertificateState.REVOKING, CertificateState.REVOKED):
         ledger.mark_all([certificate], state)
     second = begin(ledger, node, IntentKind.ISSUE)

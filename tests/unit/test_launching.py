@@ -252,8 +252,8 @@ def test_who_slept_through_its_lease_disowns_nothing_of_its_successors(
     with pytest.raises(BackendUnavailable, match="another request"):
         launch(espm)
 
-    [(_, intent)] = begun
-    espm.ledger.fulfil(intent, x509.parse_certificate(espm.ca.sign(NAME).pem))
+    [(node, intent)] = begun
+    espm.ledger.fulfil(node, intent, x509.parse_certificate(espm.ca.sign(NAME).pem))
     vigil.look_again(60, espm.ports)
     assert espm.ca.revoked == set()
     [node] = espm.ledger.nodes()
