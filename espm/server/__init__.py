@@ -12,6 +12,6 @@
     one connection: handshake, head, body, answer, each with its deadline
 ``framing``, ``incoming``
     what is a request, and what is refused before anybody sees it
-``answers``, ``workers``
+``gateway``, ``answers``, ``workers``
     how a complete request reaches the application, and its answer the client
 """

@@ -3,8 +3,8 @@
 cheroot's accept thread does TLS handshakes, its worker threads wait for slow clients, and a full
 queue stops its accept thread for ten seconds.  :mod:`~espm.server.manager` accepts,
 :mod:`~espm.server.exchange` takes a connection from step to step, :mod:`~espm.server.workers` has
-the threads, and :mod:`~espm.server.answers` writes.  They use cheroot's private names
-(``_selector``, ``_run``, ``_connections``), hence the bound on its version and
+the threads, and :mod:`~espm.server.gateway` calls the application.  They use private names of
+cheroot's (``_selector``, ``_run``, ``_connections``), hence the bound on its version and
 ``tests/api/test_server_slow.py``.
 """
 
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot.wsgi import Server as CherootServer
 
-from espm.server.answers import Gateway
 from espm.server.framing import Refused
 from espm.server.manager import Manager
 from espm.server.peers import Peers, Throttle
@@ -88,15 +87,12 @@ class Server(CherootServer):
 
     version = "espm"
     software = "espm"
-    # Dripping strangers would use up a limit; ServerLimits.connections bounds all of them.
-    keep_alive_conn_limit: Any = None
 
     def __init__(
         self, bind_addr: tuple[str, int], wsgi_app: Callable[..., Any], limits: ServerLimits
     ) -> None:
         super().__init__(bind_addr, wsgi_app, server_name="espm")
         self.limits = limits
-        self.gateway = Gateway
         self.request_queue_size = limits.backlog
         self.timeout = int(limits.idle_seconds)
         self.shutdown_timeout = limits.shutdown_seconds

@@ -18,20 +18,18 @@ thread closes what is late.  The answer is written by the thread that made it, w
 from __future__ import annotations
 
 import errno
-import io
 import logging
+import select
 import selectors
 import socket
 import ssl
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cheroot.server import HTTPConnection
-
-from espm.server import framing
-from espm.server.answers import Request, Writer
+from espm.server import framing, gateway
+from espm.server.answers import Writer
 from espm.server.framing import Refused
 from espm.server.incoming import Incoming
 from espm.server.standing import Standing
@@ -45,9 +43,10 @@ log = logging.getLogger(__name__)
 _CHUNK = 16 * 1024  # the most one TLS record holds
 _DRAIN_SECONDS = 2.0
 _DRAIN_BYTES = 1024 * 1024
+_FOLLOWS_MS = 5
 
 
-class Connection(Standing, HTTPConnection):
+class Connection(Standing):
     """A client's connection; one thread at a time works on it.
 
     :ivar deadline: the monotonic time at which the selector's thread closes it.
@@ -56,18 +55,12 @@ class Connection(Standing, HTTPConnection):
     :ivar draining: whether it was refused and only waits for the client to read that.
     """
 
-    RequestHandlerClass = Request
-
     def __init__(self, server: Server, arrival: Arrival) -> None:
+        super().__init__(server, arrival)
         self.limits = server.limits
-        HTTPConnection.__init__(self, server, arrival.sock, self._makefile)
-        # What cheroot keeps here holds the connection, which would stay when it is over until
-        # Python's collector comes by.  Only Unix sockets have credentials.
-        for name in ("resolve_peer_creds", "get_peer_creds"):
-            vars(self).pop(name, None)
-        Standing.__init__(self, server, arrival)
+        self.socket: Any = arrival.sock  # TLS speaks through it once something has come
+        self.wfile = Writer(self.socket, self.limits.response_seconds)
         self.remote_addr, self.remote_port = arrival.address, arrival.port
-        self.ssl_env = {}
         self.interest = selectors.EVENT_READ
         self.eager = self.draining = False
         self._incoming = Incoming(self.limits)
@@ -75,9 +68,6 @@ class Connection(Standing, HTTPConnection):
         self._drained = 0
         self._expect_within(self.limits.handshake_seconds)
         arrival.sock.settimeout(0)
-
-    def _makefile(self, sock: socket.socket, mode: str, _bufsize: int) -> io.BytesIO | Writer:
-        return io.BytesIO() if "r" in mode else Writer(sock, self.limits.response_seconds)
 
     def _expect_within(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
@@ -88,7 +78,29 @@ class Connection(Standing, HTTPConnection):
         return self._incoming.head
 
     def communicate(self) -> bool:
-        """Take a step: use the input that is there, answer if it makes a request complete.
+        """Take a step, and the next ones as long as a platform's input follows at once.
+
+        Return whether the connection stays open.
+        """
+        stays = self._step()
+        while stays and self._is_followed():
+            stays = self._step()
+        return stays
+
+    def _is_followed(self) -> bool:
+        """Wait a moment for a platform's input if no other may need the thread; tell if it came.
+
+        Over selector and queue another thread would get it, which has to be woken twice.
+        """
+        waits = self.interest == selectors.EVENT_READ and not self.eager
+        if not (waits and self.authenticated and self.server.requests.is_roomy()):
+            return False
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(_FOLLOWS_MS))
+
+    def _step(self) -> bool:
+        """Use the input that is there, answer if it makes a request complete.
 
         Return whether the connection stays open.  Waits for nothing but the application and,
         within its deadline, the client's reading of the answer.
@@ -134,7 +146,7 @@ class Connection(Standing, HTTPConnection):
         """
         if not self._secured:
             # Not before something has come: OpenSSL's part is large, and some say nothing ever.
-            self.socket, self.ssl_env = self.server.ssl_adapter.wrap(self.socket)
+            self.socket, _ = self.server.ssl_adapter.wrap(self.socket)
             self.wfile = Writer(self.socket, self.limits.response_seconds)
             self._secured = True
         if not self._handshaken:
@@ -161,11 +173,9 @@ class Connection(Standing, HTTPConnection):
         return complete
 
     def _answer(self) -> bool:
-        self.rfile = io.BytesIO(self._incoming.take_body())
+        head, body = self._incoming.take()
         self.wfile.begin()
-        self._last = not super().communicate()  # type: ignore[no-untyped-call] # cheroot's
-        self.wfile.finish()
-        self._incoming.head = None
+        self._last = not gateway.answer(self, head, body)
         self.answered = True
         self._begun = False
         if not self.server.ready:

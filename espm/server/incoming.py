@@ -44,13 +44,13 @@ class Incoming:
             self._find_head()
         return self.head is not None and len(self._received) >= self.head.content_length
 
-    def take_body(self) -> bytes:
-        """Return the body of the request, which must be complete; the next one may follow."""
-        assert self.head is not None  # noqa: S101 - for the type checker
-        length = self.head.content_length
-        body = bytes(self._received[:length])
-        del self._received[:length]
-        return body
+    def take(self) -> tuple[Head, bytes]:
+        """Return the request, which must be complete, with its body; the next one may follow."""
+        head, self.head = self.head, None
+        assert head is not None  # noqa: S101 - for the type checker
+        body = bytes(self._received[: head.content_length])
+        del self._received[: head.content_length]
+        return head, body
 
     def _find_head(self) -> None:
         if self._received.startswith(b"\r\n"):

@@ -63,10 +63,19 @@ class LastFirst(threading.Condition):
     that each has for a request: a tenth of a megabyte.
     """
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._line)
+
+    @property
+    def _line(self) -> deque[object]:
+        waiters: deque[object] = vars(self)["_waiters"]
+        return waiters
+
     def notify(self, n: int = 1) -> None:
         """Wake *n* of those who wait."""
-        waiting: deque[object] = vars(self)["_waiters"]
-        waiting.rotate(n)
+        self._line.rotate(n)
         super().notify(n)
 
 
@@ -80,9 +89,14 @@ class Turns(queue.Queue[Any]):
 
     def __init__(self, end: object, platforms: int) -> None:
         super().__init__()
-        self.not_empty = LastFirst(self.mutex)
+        self.not_empty = self._idle = LastFirst(self.mutex)
         self._end = end
         self._most = platforms
+
+    @property
+    def takers(self) -> int:
+        """How many threads wait for a connection."""
+        return self._idle.waiting
 
     def take_back(self, conn: Connection) -> bool:
         """Return whether *conn* was in the queue, which it is no more."""

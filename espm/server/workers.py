@@ -42,9 +42,15 @@ class Pool(ThreadPool):
 
     def __init__(self, server: Server, threads: int, waiting: int) -> None:
         super().__init__(server, min=threads, max=threads)
+        self._most = threads
         self._queue = Turns(_END, waiting)
         self.freed = time.monotonic()
         self.get = self._next
+
+    def is_roomy(self) -> bool:
+        """Return to a thread that is done whether half of all have nothing to do."""
+        self.freed = time.monotonic()
+        return self._queue.takers * 2 >= self._most
 
     def _next(self) -> Any:
         """Return the next connection to a thread that is done with its last one."""

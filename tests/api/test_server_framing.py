@@ -23,7 +23,7 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Answer with the body of the request, noting its environ."""
     body = environ["wsgi.input"].read()
     SEEN.append(dict(environ))
-    start_response("200 OK", [("Content-Length", str(len(body))), ("Server", "Other/1.0")])
+    start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
 

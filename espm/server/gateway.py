@@ -1,0 +1,129 @@
+"""How a complete request reaches the application, and its answer the client (PEP 3333).
+
+cheroot's own way takes apart and puts together, piece by piece, what is whole here already: the
+request was read and parsed, and the answer goes out in one write.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from espm.server import framing
+from espm.server.framing import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from espm.server.exchange import Connection
+    from espm.server.framing import Head
+
+log = logging.getLogger(__name__)
+
+_ALWAYS = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "https",
+    "HTTPS": "on",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+# These have names of their own (RFC 3875, 4.1.2 and 4.1.3).
+_UNPREFIXED = {b"Content-Type": "CONTENT_TYPE", b"Content-Length": "CONTENT_LENGTH"}
+_FAILED = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "See the log of espm.")
+
+
+def answer(conn: Connection, head: Head, body: bytes) -> bool:
+    """Have the application answer a request; return whether the connection may be used again.
+
+    :raises OSError: the client left, or was too slow.
+    """
+    said = _Said()
+    parts: Iterable[bytes] = ()
+    try:
+        try:
+            parts = conn.server.wsgi_app(_environ(conn, head, body), said.start_response)
+            body = b"".join(parts)
+        except Exception:
+            log.exception("the application failed")
+            conn.wfile.write(framing.render(_FAILED))
+            return False
+        keep = head.keep_alive and conn.server.ready
+        conn.wfile.write(said.head(head, keep=keep) + body)
+        return keep
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+
+
+class _Said:
+    """What the application says of its answer.
+
+    PEP 3333 has it write pieces as well; no application of ours does.
+    """
+
+    def __init__(self) -> None:
+        self._status = ""
+        self._fields: Sequence[tuple[str, str]] = ()
+
+    def start_response(
+        self, status: str, fields: Sequence[tuple[str, str]], _exc_info: object = None
+    ) -> None:
+        """Take status and header; called again, before anything is sent, they count instead."""
+        self._status, self._fields = status, fields
+
+    def head(self, request: Head, *, keep: bool) -> bytes:
+        """Return the head of the answer to *request*; date and the server's name are ours.
+
+        :param keep: whether the connection may be used again.
+        """
+        lines = [f"HTTP/1.1 {self._status}", *(f"{name}: {value}" for name, value in self._fields)]
+        if keep != (request.version == b"HTTP/1.1"):
+            lines.append("Connection: " + ("Keep-Alive" if keep else "close"))
+        lines.append(f"Date: {_date(int(time.time()))}\r\nServer: espm\r\n\r\n")
+        return "\r\n".join(lines).encode("latin-1")
+
+
+def _environ(conn: Connection, head: Head, body: bytes) -> dict[str, Any]:
+    """Return what the application is told of a request.
+
+    Besides what PEP 3333 has, the target as it came is ``REQUEST_URI``, and the connection is
+    ``espm.connection``.
+    """
+    host, port = conn.server.bind_addr
+    environ = {
+        **_ALWAYS,
+        "REQUEST_METHOD": head.method.decode("ascii"),
+        "REQUEST_URI": head.target.decode("ascii"),
+        "PATH_INFO": head.path.decode("latin-1"),
+        "QUERY_STRING": head.query.decode("ascii"),
+        "SERVER_PROTOCOL": head.version.decode("ascii"),
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "REMOTE_ADDR": conn.remote_addr,
+        "REMOTE_PORT": str(conn.remote_port),
+        "wsgi.input": io.BytesIO(body),
+        "espm.connection": conn,
+    }
+    for name, value in head.headers.items():
+        key = _UNPREFIXED.get(name) or _key(name)
+        environ[key] = value.decode("latin-1")
+    return environ
+
+
+@lru_cache(maxsize=256)
+def _key(name: bytes) -> str:
+    return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

@@ -1,0 +1,144 @@
+"""A platform's next request is answered by the thread that answered its last, if it is quick."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from espm.server.connections import Server, ServerLimits
+from tests.api.test_server_life import KEY, SLOW, Application
+from tests.api.wire import GET, read_answer, secure, serving, wait_until
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+    import trustme
+
+pytestmark = pytest.mark.timing
+
+LIMITS = ServerLimits(threads=4, shutdown_seconds=5)
+PATIENT_MS = 5000
+
+
+@pytest.fixture
+def app() -> Iterator[Application]:
+    """Make an application whose slow requests end with the test at the latest."""
+    application = Application()
+    yield application
+    application.go_on.set()
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Note each connection that is given to a thread; be patient, for the machine may be slow."""
+    given: list[Any] = []
+    before = Server.process_conn
+
+    def note(server: Server, conn: Any) -> None:
+        given.append(conn)
+        before(server, conn)
+
+    monkeypatch.setattr(Server, "process_conn", note)
+    monkeypatch.setattr("espm.server.exchange._FOLLOWS_MS", PATIENT_MS)
+    return given
+
+
+@pytest.fixture
+def server(
+    app: Application, handed: list[Any], pair: tuple[str, str, trustme.CA]
+) -> Iterator[Server]:
+    """Start a server of four threads."""
+    del handed
+    with serving(app, pair[:2], LIMITS) as server:
+        yield server
+        app.go_on.set()
+
+
+def ask_often(sock: ssl.SSLSocket, request: bytes) -> None:
+    """Ask ten times on one connection, each time when the last answer is there."""
+    for _ in range(10):
+        sock.sendall(request)
+        assert read_answer(sock) == (200, b"ok")
+
+
+def test_what_follows_at_once_needs_no_other_thread(
+    server: Server, client: ssl.SSLContext, handed: list[Any]
+) -> None:
+    """The first is handed over, after the steps of the handshake."""
+    with secure(server, client) as sock:
+        ask_often(sock, KEY)
+        before = len(handed)
+        ask_often(sock, KEY)
+
+        assert len(handed) == before
+
+
+def test_a_stranger_waits_in_line_each_time(
+    server: Server, client: ssl.SSLContext, handed: list[Any]
+) -> None:
+    """Nobody holds a thread who has shown no key."""
+    with secure(server, client) as sock:
+        sock.sendall(GET)
+        read_answer(sock)
+        before = len(handed)
+        sock.sendall(GET)
+        read_answer(sock)
+
+        assert len(handed) == before + 1
+
+
+def test_no_thread_waits_for_one_client_when_others_may_need_it(
+    server: Server, app: Application, client: ssl.SSLContext, handed: list[Any]
+) -> None:
+    """Half of the threads stay free for whoever comes."""
+    with secure(server, client) as one, secure(server, client) as two, secure(server, client) as me:
+        ask_often(me, KEY)
+        for sock in (one, two):
+            sock.sendall(SLOW)
+            assert app.entered.acquire(timeout=5)
+        me.sendall(KEY)
+        read_answer(me)
+        before = len(handed)
+        me.sendall(KEY)
+        read_answer(me)
+
+        assert len(handed) == before + 1
+
+
+def test_a_client_that_pauses_goes_back_to_the_others(
+    server: Server, client: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for in the selector, with all who are quiet."""
+    monkeypatch.setattr("espm.server.exchange._FOLLOWS_MS", 5)
+    with secure(server, client) as sock:
+        ask_often(sock, KEY)
+
+        assert wait_until(lambda: server.requests.idle == LIMITS.threads)
+
+
+def test_threads_that_answer_one_client_do_not_look_stuck(
+    server: Server, client: ssl.SSLContext
+) -> None:
+    """The watchdog goes by when a thread was done last."""
+    with secure(server, client) as sock:
+        ask_often(sock, KEY)
+        before = time.monotonic()
+        ask_often(sock, KEY)
+
+        assert wait_until(lambda: server.requests.freed >= before)
+
+
+def test_a_server_that_stops_does_not_wait_for_what_may_follow(
+    server: Server, client: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment is short, and it is the last that is waited for."""
+    monkeypatch.setattr("espm.server.exchange._FOLLOWS_MS", 5)
+    with secure(server, client) as sock:
+        ask_often(sock, KEY)
+        begun = time.monotonic()
+        server.stop()
+
+        assert time.monotonic() - begun < 2
