@@ -48,12 +48,7 @@ def parse_json(text: bytes) -> Json:
     :raises espm.api.faults.NotJson: it is not that.
     """
     try:
-        value = json.loads(
-            text.decode(),
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            object_pairs_hook=_without_repeats,
-        )
+        value = _read(text.decode())
         _check_value(value, DEPTH)
     except RecursionError:
         msg = f"the body nests deeper than {DEPTH} levels"
@@ -97,6 +92,19 @@ def _without_repeats(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
             raise ValueError(msg)
         found[name] = value
     return found
+
+
+# Made once: what json.loads makes anew for each call takes longer than a short value.
+_decode = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_without_repeats
+).decode
+
+
+def _read(text: str) -> Json:
+    if text.startswith("\ufeff"):
+        msg = "it begins with a byte order mark; leave that out"
+        raise ValueError(msg)
+    return _decode(text)
 
 
 def _check_value(value: Json, depth: int) -> None:

@@ -61,6 +61,7 @@ def test_what_is_json_comes_through(value: object) -> None:
     [
         (b"", "Expecting value"),
         (b"\xff", "utf-8"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
         (b"NaN", "NaN"),
         (b"-Infinity", "Infinity"),
         (b"1e999", "too large"),
