@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from espm.server.connections import Server, ServerLimits
-from tests.api.test_server_life import KEY, SLOW, Application
+from tests.api import test_server_life as life
+from tests.api.test_server_life import KEY, SLOW
 from tests.api.wire import GET, read_answer, secure, serving, wait_until
 
 if TYPE_CHECKING:
@@ -22,13 +23,7 @@ pytestmark = pytest.mark.timing
 LIMITS = ServerLimits(threads=4, shutdown_seconds=5)
 PATIENT_MS = 5000
 
-
-@pytest.fixture
-def app() -> Iterator[Application]:
-    """Make an application whose slow requests end with the test at the latest."""
-    application = Application()
-    yield application
-    application.go_on.set()
+app = life.app
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def server(
-    app: Application, handed: list[Any], pair: tuple[str, str, trustme.CA]
+    app: life.Application, handed: list[Any], pair: tuple[str, str, trustme.CA]
 ) -> Iterator[Server]:
     """Start a server of four threads."""
     del handed
@@ -91,7 +86,7 @@ def test_a_stranger_waits_in_line_each_time(
 
 
 def test_no_thread_waits_for_one_client_when_others_may_need_it(
-    server: Server, app: Application, client: ssl.SSLContext, handed: list[Any]
+    server: Server, app: life.Application, client: ssl.SSLContext, handed: list[Any]
 ) -> None:
     """Half of the threads stay free for whoever comes."""
     with secure(server, client) as one, secure(server, client) as two, secure(server, client) as me:
