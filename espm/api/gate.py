@@ -7,7 +7,7 @@ next request is told so at once instead of queueing behind them.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from espm.errors import TooBusy
@@ -37,12 +37,11 @@ class Gate:
     @contextmanager
     def if_room(self) -> Iterator[bool]:
         """Hold a place for the block if there is one, and say whether."""
-        try:
+        place = None
+        with suppress(IndexError):
             place = self._free.pop()
-        except IndexError:
-            yield False
-            return
         try:
-            yield True
+            yield place is not None
         finally:
-            self._free.append(place)
+            if place is not None:
+                self._free.append(place)

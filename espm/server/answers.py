@@ -44,14 +44,15 @@ class Writer:
         with suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
             self.flush()
 
-    def write(self, data: bytes) -> None:
-        """Take all of *data*, and send what goes.
+    def write(self, *parts: bytes) -> None:
+        """Take all of *parts*, and send what goes, as one piece.
 
         :raises TimeoutError: the client is too slow.
         :raises ConnectionError: the client left.
         """
         self.deadline = self.deadline or time.monotonic() + self._seconds
-        self.left += data
+        for part in parts:
+            self.left += part
         self.finish()
         self.wait(_SPARE)
 

@@ -1,9 +1,10 @@
-"""One client's connection, which never waits for that client.
+"""One client's connection, for which no thread waits that another may need.
 
 cheroot gives a connection a thread as soon as it is there, and the thread waits for handshake,
 headers and body.  Here a thread takes one *step* whenever bytes have come, and leaves the
-connection to the selector when they are used up.  A request is answered once it is complete, so
-ten or a thousand clients that drip hold file descriptors, but no thread::
+connection to the selector when they are used up; a platform's, when nothing follows at once.  A
+request is answered once it is complete, so ten or a thousand clients that drip hold file
+descriptors, but no thread::
 
     accepted -> handshake -> idle -> head -> body -> answer -> idle ...
                     |          |       |       |        |
@@ -90,9 +91,10 @@ class Connection(Standing):
     def _is_followed(self) -> bool:
         """Wait a moment for a platform's input if no other may need the thread; tell if it came.
 
-        Over selector and queue another thread would get it, which has to be woken twice.
+        Over selector and queue another thread would get it, which has to be woken twice.  What a
+        refused client still sends is no input.
         """
-        waits = self.interest == selectors.EVENT_READ and not self.eager
+        waits = self.interest == selectors.EVENT_READ and not (self.eager or self.draining)
         if not (waits and self.authenticated and self.server.requests.is_roomy()):
             return False
         poll = select.poll()

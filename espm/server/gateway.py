@@ -38,7 +38,7 @@ _ALWAYS = {
 }
 # These have names of their own (RFC 3875, 4.1.2 and 4.1.3).
 _UNPREFIXED = {b"Content-Type": "CONTENT_TYPE", b"Content-Length": "CONTENT_LENGTH"}
-_FAILED = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "See the log of espm.")
+_FAILED = framing.render(Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "See the log of espm."))
 
 
 def answer(conn: Connection, head: Head, body: bytes) -> bool:
@@ -48,26 +48,33 @@ def answer(conn: Connection, head: Head, body: bytes) -> bool:
     """
     said = _Said()
     parts: Iterable[bytes] = ()
+    keep = head.keep_alive and conn.server.ready
     try:
         try:
             parts = conn.server.wsgi_app(_environ(conn, head, body), said.start_response)
-            body = b"".join(parts)
+            answer = said.head(head, keep=keep), b"".join(parts)
         except Exception:
             log.exception("the application failed")
-            conn.wfile.write(framing.render(_FAILED))
-            return False
-        keep = head.keep_alive and conn.server.ready
-        conn.wfile.write(said.head(head, keep=keep) + body)
+            keep, answer = False, (_FAILED, b"")
+        conn.wfile.write(*answer)
         return keep
     finally:
-        if hasattr(parts, "close"):
+        _close(parts)
+
+
+def _close(parts: Iterable[bytes]) -> None:
+    """Tell the application that its answer is over; what fails then is too late to be told."""
+    if hasattr(parts, "close"):
+        try:
             parts.close()
+        except Exception:
+            log.exception("the application failed after its answer")
 
 
 class _Said:
-    """What the application says of its answer.
+    """What the application says of its answer, its length included.
 
-    PEP 3333 has it write pieces as well; no application of ours does.
+    PEP 3333 has it write pieces as well, and leave out the length; no application of ours does.
     """
 
     def __init__(self) -> None:
@@ -114,14 +121,9 @@ def _environ(conn: Connection, head: Head, body: bytes) -> dict[str, Any]:
         "espm.connection": conn,
     }
     for name, value in head.headers.items():
-        key = _UNPREFIXED.get(name) or _key(name)
+        key = _UNPREFIXED.get(name) or "HTTP_" + name.decode("ascii").upper().replace("-", "_")
         environ[key] = value.decode("latin-1")
     return environ
-
-
-@lru_cache(maxsize=256)
-def _key(name: bytes) -> str:
-    return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
 
 
 @lru_cache(maxsize=1)

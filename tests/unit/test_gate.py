@@ -24,6 +24,18 @@ def test_only_so_many_wait() -> None:
         pass
 
 
+def test_who_finds_no_place_learns_of_nothing_else() -> None:
+    """The log tells of the fault, and not of how places are counted."""
+    gate = Gate(1)
+    with gate.waiting():
+        with pytest.raises(TooBusy) as refused, gate.waiting():
+            pass
+        assert refused.value.__context__ is None
+        with pytest.raises(ZeroDivisionError) as fault, gate.if_room():
+            raise ZeroDivisionError
+        assert fault.value.__context__ is None
+
+
 def test_a_failure_gives_its_place_back() -> None:
     """However a request ends, its place is free."""
     gate = Gate(1)

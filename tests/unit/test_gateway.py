@@ -149,6 +149,39 @@ def test_an_application_that_fails_is_a_problem_of_ours(caplog: pytest.LogCaptur
     assert "secret" in caplog.text
 
 
+def test_an_answer_that_cannot_be_sent_is_a_problem_of_ours() -> None:
+    """A header holds what HTTP can't say."""
+
+    def application(_: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("X-Some", "\u20ac")])
+        return []
+
+    lasts, [sent] = answer(application)
+
+    assert not lasts
+    assert sent.startswith(b"HTTP/1.1 500 ")
+
+
+def test_what_fails_after_an_answer_does_not_undo_it(caplog: pytest.LogCaptureFixture) -> None:
+    """The client may not have read all of it yet."""
+
+    class Failing(Parts):
+        def close(self) -> None:
+            message = "count"
+            raise ValueError(message)
+
+    def application(_: Any, start_response: Any) -> Parts:
+        start_response("200 OK", [])
+        return Failing([b"one"])
+
+    with caplog.at_level(logging.ERROR, "espm.server.gateway"):
+        lasts, [sent] = answer(application)
+
+    assert lasts
+    assert sent.endswith(b"one")
+    assert "count" in caplog.text
+
+
 def test_what_follows_an_answer_is_done_also_when_the_client_left() -> None:
     """It is the access line, and the count."""
     parts = Parts([b"one"])
