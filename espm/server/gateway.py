@@ -48,15 +48,16 @@ def answer(conn: Connection, head: Head, body: bytes) -> bool:
     """
     said = _Said()
     parts: Iterable[bytes] = ()
-    keep = head.keep_alive and conn.server.ready
     try:
         try:
             parts = conn.server.wsgi_app(_environ(conn, head, body), said.start_response)
-            answer = said.head(head, keep=keep), b"".join(parts)
+            # Asked only now: the server may have been told to stop meanwhile.
+            keep = head.keep_alive and conn.server.ready
+            pieces = said.head(head, keep=keep), b"".join(parts)
         except Exception:
             log.exception("the application failed")
-            keep, answer = False, (_FAILED, b"")
-        conn.wfile.write(*answer)
+            keep, pieces = False, (_FAILED, b"")
+        conn.wfile.write(*pieces)
         return keep
     finally:
         _close(parts)
