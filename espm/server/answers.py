@@ -32,28 +32,17 @@ class Writer:
         self.left = bytearray()
         self.deadline = 0.0
 
-    def begin(self) -> None:
-        """Start anew: the time runs from the first octet of the answer."""
-        self.deadline = 0.0
-
-    def finish(self) -> None:
-        """Send what goes.
-
-        :raises ConnectionError: the client left.
-        """
-        with suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            self.flush()
-
     def write(self, *parts: bytes) -> None:
-        """Take all of *parts*, and send what goes, as one piece.
+        """Take an answer, of all *parts*, and send what goes, as one piece; its time runs.
 
         :raises TimeoutError: the client is too slow.
         :raises ConnectionError: the client left.
         """
-        self.deadline = self.deadline or time.monotonic() + self._seconds
+        self.deadline = time.monotonic() + self._seconds
         for part in parts:
             self.left += part
-        self.finish()
+        with suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self.flush()
         self.wait(_SPARE)
 
     def flush(self) -> None:

@@ -73,11 +73,6 @@ class Connection(Standing):
     def _expect_within(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
 
-    @property
-    def head(self) -> framing.Head | None:
-        """The head of the request under way."""
-        return self._incoming.head
-
     def communicate(self) -> bool:
         """Take a step, and the next ones as long as a platform's input follows at once.
 
@@ -148,7 +143,7 @@ class Connection(Standing):
         """
         if not self._secured:
             # Not before something has come: OpenSSL's part is large, and some say nothing ever.
-            self.socket, _ = self.server.ssl_adapter.wrap(self.socket)
+            self.socket = self.server.ssl_adapter.wrap(self.socket)
             self.wfile = Writer(self.socket, self.limits.response_seconds)
             self._secured = True
         if not self._handshaken:
@@ -166,18 +161,17 @@ class Connection(Standing):
             self._incoming.feed(chunk)
 
     def _complete(self) -> bool:
-        before = self.head
+        before = self._incoming.head
         complete = self._incoming.complete()
-        if self.head is not None and before is None:
+        head = self._incoming.head
+        if head is not None and before is None:
             self._expect_within(self.limits.body_seconds)
-            if self.head.expects_continue and not complete:
+            if head.expects_continue and not complete:
                 self.socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return complete
 
     def _answer(self) -> bool:
-        head, body = self._incoming.take()
-        self.wfile.begin()
-        self._last = not gateway.answer(self, head, body)
+        self._last = not gateway.answer(self, *self._incoming.take())
         self.answered = True
         self._begun = False
         if not self.server.ready:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cheroot.makefile import MakeFile
-from cheroot.ssl import Adapter as CherootAdapter
 from cryptography import x509
 
 from espm.errors import ConfigError
@@ -74,7 +72,7 @@ def _diagnose(error: Exception, certificate: str, private_key: str) -> str:
     return f"[server] private_key: {private_key} holds no unencrypted PEM private key"
 
 
-class Adapter(CherootAdapter):
+class Adapter:
     """Wraps accepted sockets; no byte is read or written before the caller asks for it.
 
     :ivar context: serves the connections to come; may be replaced while the server runs.  Loading
@@ -83,27 +81,17 @@ class Adapter(CherootAdapter):
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(certificate=None, private_key=None)
         self.context = context
 
     def bind(self, sock: socket.socket) -> socket.socket:
-        """Return the listening socket as it is."""
+        """Return the listening socket as it is; cheroot asks for it."""
         return sock
 
-    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
-        """Return a TLS socket whose handshake has not begun, and what it adds to the environ.
+    def wrap(self, sock: socket.socket) -> ssl.SSLSocket:
+        """Return a TLS socket whose handshake has not begun.
 
         :raises OSError: the client is gone already.
         """
-        wrapped = self.context.wrap_socket(
+        return self.context.wrap_socket(
             sock, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
         )
-        return wrapped, self.get_environ()
-
-    def get_environ(self) -> dict[str, Any]:
-        """Return what every request says about TLS."""
-        return {"wsgi.url_scheme": "https", "HTTPS": "on"}
-
-    def makefile(self, sock: socket.socket, mode: str = "r", bufsize: int = -1) -> Any:
-        """Return cheroot's file for a socket; cheroot's interface asks for it."""
-        return MakeFile(sock, mode, bufsize)

@@ -64,18 +64,14 @@ class LastFirst(threading.Condition):
     """
 
     @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._line)
-
-    @property
-    def _line(self) -> deque[object]:
+    def waiting(self) -> deque[object]:
+        """Those who wait."""
         waiters: deque[object] = vars(self)["_waiters"]
         return waiters
 
     def notify(self, n: int = 1) -> None:
         """Wake *n* of those who wait."""
-        self._line.rotate(n)
+        self.waiting.rotate(n)
         super().notify(n)
 
 
@@ -96,7 +92,7 @@ class Turns(queue.Queue[Any]):
     @property
     def takers(self) -> int:
         """How many threads wait for a connection."""
-        return self._idle.waiting
+        return len(self._idle.waiting)
 
     def take_back(self, conn: Connection) -> bool:
         """Return whether *conn* was in the queue, which it is no more."""

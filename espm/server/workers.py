@@ -35,6 +35,7 @@ class Pool(ThreadPool):
     :ivar freed: the monotonic time at which a thread last had nothing to do, or was done.
     """
 
+    max: int
     _threads: list[WorkerThread]
     _queue: Turns
     get: Callable[[], Any]
@@ -42,7 +43,6 @@ class Pool(ThreadPool):
 
     def __init__(self, server: Server, threads: int, waiting: int) -> None:
         super().__init__(server, min=threads, max=threads)
-        self._most = threads
         self._queue = Turns(_END, waiting)
         self.freed = time.monotonic()
         self.get = self._next
@@ -50,7 +50,7 @@ class Pool(ThreadPool):
     def is_roomy(self) -> bool:
         """Return to a thread that is done whether half of all have nothing to do."""
         self.freed = time.monotonic()
-        return self._queue.takers * 2 >= self._most
+        return self._queue.takers * 2 >= self.max
 
     def _next(self) -> Any:
         """Return the next connection to a thread that is done with its last one."""
