@@ -67,12 +67,13 @@ def site(*options: str, ca: str = "http_api") -> Iterator[Site]:
         root = Path(name)
         root.chmod(0o755)
         _spread(root)
-        with Lab(root / "lab", jvm=JVM) as lab:
+        lab_root, espm_root = root / f"lab-{root.name}", root / f"espm-{root.name}"
+        with Lab(lab_root, jvm=JVM) as lab:
             open_for_healing(lab)
             chosen = options
             if ca == "http_api" and not options:
                 chosen = ("--ca-scope", "full")
-            with Stack(lab, root / "espm", ca=ca, options=(*chosen, *own_name())) as stack:
+            with Stack(lab, espm_root, ca=ca, options=(*chosen, *own_name())) as stack:
                 if ca == "puppetserver_ca":
                     _open_key(lab)
                 yield Site(lab, stack)
@@ -92,7 +93,9 @@ def _spread(root: Path) -> None:
     """Have the directories that come into *root* placed apart, as those of a real server are.
 
     ext4 without a journal looks, for a new file, at each inode that was freed lately among those of
-    the directory's block group (``recently_deleted``).  The CA frees two with each certificate.
+    the directory's block group (``recently_deleted``).  The CA frees two with each certificate, and
+    a run before ours all that it had.  The group goes by the directory's name, so each run has
+    names of its own.
     """
     with suppress(FileNotFoundError):
         # Where the file system knows no such attribute, it has no such groups either.
