@@ -35,7 +35,7 @@ _JOBS: dict[str, Callable[[argparse.Namespace], list[str] | None]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``espm_setup`` and return its exit code (:mod:`espm_setup.options` explains them)."""
     args = parse(argv)
-    signal.signal(signal.SIGTERM, _leave)
+    _listen()
     try:
         _do(args)
     except SetupError as exc:
@@ -125,6 +125,13 @@ def _remedy() -> str:
 def _failed(message: str, code: int) -> int:
     print(f"espm_setup: {message}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _listen() -> None:
+    """Let SIGTERM end us through the undoing, and SIGHUP, unless whoever started us ignores it."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, _leave)
 
 
 def _leave(number: int, _frame: object) -> NoReturn:

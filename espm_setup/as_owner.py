@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from espm.model import Json
     from espm_setup.files import Owner
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def call(owner: Owner, work: Callable[[], Json], *, groups: Collection[int] = ()) -> Json:

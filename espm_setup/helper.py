@@ -60,5 +60,5 @@ def _root(what: str) -> None:
 def _user(args: argparse.Namespace) -> str:
     """Return the user whose the ledger of this espm is, who runs it."""
     layout = Layout.of(args)
-    url = hooks.read(layout.ini).get("ledger", {}).get("url", layout.ledger_url)
+    url = hooks.ledger_url(hooks.read(layout.ini))
     return ledger.owner(args.user, layout.ini, url, layout.enc).name

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING
 
 from configobj import ConfigObj, ConfigObjError
 
-from espm.errors import InvalidCertname
+from espm import x509
+from espm.errors import BackendRefused, InvalidCertname
 from espm.model import Certname
-from espm_setup import auth_conf, puppet_conf
+from espm_setup import as_owner, auth_conf, files, puppet_conf
 from espm_setup.errors import SetupError
 from espm_setup.puppet import program
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from espm_setup.puppet import Puppet
 
 ENC = "espm_enc"
+
+#: The ledger of a configuration that names none (espm.config.spec).
+LEDGER = "sqlite:////opt/espm/var/ledger.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,7 @@ def installed(ini: Path, args: argparse.Namespace, puppet: Puppet | None) -> Hoo
     :raises espm_setup.errors.SetupError: there is none, or it cannot be read.
     """
     config = read(ini)
-    known: str | list[str] = config.get("puppet", {}).get("reserved", [])
-    own = args.certname or next(iter([known] if isinstance(known, str) else known), None)
+    own = args.certname or _own(ini, config.get("puppet", {}), puppet)
     directory = config.get("builtin", {}).get("directory", "/opt/espm/enc")
     return Hooks(
         certname(own, puppet),
@@ -134,11 +137,61 @@ def read(ini: Path) -> Mapping[str, Mapping[str, str]]:
     """
     try:
         parsed = ConfigObj(str(ini), file_error=True, interpolation=False, encoding="utf-8")
-    except (OSError, ConfigObjError, UnicodeDecodeError) as exc:
+    except ConfigObjError as exc:
+        # Its own words repeat the line, with whatever password is in it.
+        first = (getattr(exc, "errors", None) or [exc])[0]
+        msg = f"{ini} cannot be read: line {first.line_number}: write 'key = value' or '[section]'"
+        raise SetupError(msg) from None
+    except (OSError, UnicodeDecodeError) as exc:
         msg = f"{ini} cannot be read: {exc}"
         raise SetupError(msg) from exc
-    result: Mapping[str, Mapping[str, str]] = parsed.dict()
-    return result
+    return {name: parsed[name].dict() for name in parsed.sections}
+
+
+def ledger_url(config: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the URL of the ledger that espm opens with a configuration of these sections."""
+    return ",".join(_values(config.get("ledger", {}).get("url", LEDGER)))
+
+
+def _own(ini: Path, section: Mapping[str, str], puppet: Puppet | None) -> str | None:
+    """Return espm's own certname by what ``[puppet]`` says; None for the usual one.
+
+    ``reserved`` has it among names of others, in no order that anybody has to keep.
+
+    :raises espm_setup.errors.SetupError: that cannot be told.
+    """
+    if certified := _certified(ini, section):
+        return certified
+    servers = (puppet.settings["certname"], *puppet.infrastructure) if puppet else ()
+    known = [name for name in _values(section.get("reserved", ())) if name not in servers]
+    if len(known) > 1 and certname(None, puppet) not in known:
+        msg = (
+            f"which of these is espm's own certname, {ini} does not tell: {', '.join(known)}; "
+            "name it with --certname"
+        )
+        raise SetupError(msg)
+    return known[0] if len(known) == 1 else None
+
+
+def _certified(ini: Path, section: Mapping[str, str]) -> str | None:
+    """Return whom espm's own certificate names, if it is there."""
+    path = Path(section.get("certificate") or "/")
+    # A configuration of somebody's own may name any path: root reads none of them.
+    pem = as_owner.call(files.owner_of(ini), lambda: _text(path))
+    try:
+        return x509.common_name(str(pem).encode()) if pem else None
+    except BackendRefused as exc:
+        msg = f"{path}, which [puppet] certificate names, is not a certificate"
+        raise SetupError(msg) from exc
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text("ascii", errors="replace") if path.is_file() else None
+
+
+def _values(value: str | Sequence[str]) -> Sequence[str]:
+    """Return the parts of a value, which configobj takes for a list where there is a comma."""
+    return (value,) if isinstance(value, str) else value
 
 
 def _beside_python() -> str | None:

@@ -114,7 +114,7 @@ def upgrade(args: argparse.Namespace) -> list[str]:
     """
     ini = Layout.of(args).ini
     config = hooks.read(ini)
-    url = config.get("ledger", {}).get("url", "")
+    url = hooks.ledger_url(config)
     enc = Path(config.get("builtin", {}).get("directory", "/opt/espm/enc"))
     return ledger.upgrade(url, ledger.owner(args.user, ini, url, enc))
 

@@ -26,7 +26,7 @@ def test_every_option_is_documented_and_no_other() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     """Documentation and --help name the codes that the errors have."""
-    ended = {str(128 + number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ended = {str(128 + number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     codes = {"0", "2", *ended, *(str(kind.code) for kind in (SetupError, InTheWay, NotPermitted))}
     table = DOCS.partition("## Exit codes")[2].partition("## ")[0]
 

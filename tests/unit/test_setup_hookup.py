@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from configobj import ConfigObj
 
-from espm_setup import client, files, puppet
+from espm import x509
+from espm.config.spec import keys, specification
+from espm_setup import client, files, hooks, puppet
 from espm_setup.__main__ import main
 from espm_setup.errors import SetupError
 from tests.live import lab_auth
@@ -499,3 +503,85 @@ def test_the_enc_is_asked_as_puppets_user(
 
     assert machine.setup("--apply") == 1
     assert "does not answer nobody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--apply", "--unapply", "--upgrade", "--fetch-certificate"])
+def test_a_line_that_cannot_be_read_is_not_repeated(
+    option: str, machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have the ledger's password in it."""
+    ini = machine.root / "espm/etc/espm.ini"
+    ini.write_text('[ledger]\nurl "postgresql+psycopg://espm:S3CRET@db/espm"\n')
+
+    assert machine.setup(option) == 1
+    said = capsys.readouterr().err
+    assert "line 2" in said
+    assert "S3CRET" not in said
+
+
+@pytest.mark.parametrize("names", ["db.example.com, {own}", "{own}, db.example.com", "{own}"])
+def test_espms_own_name_is_found_wherever_it_is_reserved(names: str, machine: Machine) -> None:
+    """The administrator may sort the list, and add to it."""
+    _reserve(machine, names.format(own="espm.puppet.example.com"))
+
+    assert machine.setup("--apply") == 0
+    assert "espm.puppet.example.com" in machine.auth_conf.read_text()
+    assert "db.example.com" not in machine.auth_conf.read_text()
+
+
+def test_a_name_that_could_be_another_hosts_gets_no_right(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where espm's own is not the usual one, nobody guesses which it is."""
+    _reserve(machine, "db.example.com, door.example.com, puppet.example.com")
+    before = machine.content()
+
+    assert machine.setup("--apply") == 1
+    assert "--certname" in capsys.readouterr().err
+    assert machine.content() == before
+
+
+def test_espms_certificate_tells_its_name(machine: Machine) -> None:
+    """Whatever else is reserved."""
+    _reserve(machine, "db.example.com, door.example.com")
+    key = x509.new_key()
+    pem = x509.self_signed(key, ["door.example.com"])
+    (machine.root / "espm/etc/certs/puppet.pem").write_bytes(pem)
+    puppet_there = puppet.find(str(machine.root / "puppet"), None, None)
+    args = SimpleNamespace(certname=None, enc=None)
+
+    found = hooks.installed(machine.root / "espm/etc/espm.ini", args, puppet_there)  # type: ignore[arg-type]
+    assert found.certname == "door.example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("", "sqlite:////opt/espm/var/ledger.db"),
+        ("[ledger]\n", "sqlite:////opt/espm/var/ledger.db"),
+        ("ledger = x\n", "sqlite:////opt/espm/var/ledger.db"),
+        ("[ledger]\nurl = sqlite:////srv/a,b.db\n", "sqlite:////srv/a,b.db"),
+    ],
+)
+def test_the_setup_finds_the_ledger_that_espm_opens(text: str, url: str, tmp_path: Path) -> None:
+    """By the default where the file has none, and whatever configobj makes of a comma."""
+    (tmp_path / "espm.ini").write_text(text)
+
+    assert hooks.ledger_url(hooks.read(tmp_path / "espm.ini")) == url
+
+
+def test_the_setups_default_ledger_is_espms() -> None:
+    """The two are written down in two places."""
+    (of_espm,) = (
+        key.default
+        for key in keys(specification([]))
+        if (*key.section, key.name) == ("ledger", "url")
+    )
+    assert of_espm == hooks.LEDGER
+
+
+def _reserve(machine: Machine, names: str) -> None:
+    ini = machine.root / "espm/etc/espm.ini"
+    text = ini.read_text()
+    assert "reserved = " in text
+    ini.write_text(re.sub(r"(?m)^(\s*)reserved = .*$", rf"\1reserved = {names}", text))

@@ -450,11 +450,11 @@ def test_who_may_read_a_file_is_known_before_it_is_named_to_them(
         assert stranger.reads(place / "ca.conf") == readable
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_ends_it_gets_the_signals_code_and_nothing_is_left(
     number: int, setup: Setup, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C and SIGTERM take back what was made, as any failure does."""
+    """Ctrl-C, SIGTERM and a closed terminal take back what was made, as any failure does."""
     monkeypatch.setattr(install, "_ledger", lambda *_: signal.raise_signal(number))
     try:
         code = setup()

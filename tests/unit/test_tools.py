@@ -26,6 +26,9 @@ from tests.tools_tree import HELPER, Tools, make_tools, others_can_write, seen
 NAME = "web1.example.com"
 OTHER = "web2.example.com"
 
+#: A user who is not root, as Puppet's is not, and their group.
+NOBODY = (65534, 65534)
+
 SHELLS = [shell for shell in ("/usr/bin/dash", "/bin/bash") if Path(shell).exists()]
 
 REFUSED = [
@@ -673,6 +676,62 @@ def test_rake_runs_as_the_user_of_the_dashboard(tools: Tools) -> None:
     done = tools.run("rake", "node:list")
 
     assert done.stdout.decode().split() == ["nobody", "written"]
+
+
+@pytest.fixture(params=["setpriv", "su"])
+def puppets(request: pytest.FixtureRequest, tmp_path: Path) -> Tools:
+    """Return a helper that root runs, whose CA is Puppet's user's, where setpriv is and is not."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    tools = make_tools(tmp_path)
+    if request.param == "su":
+        text = tools.program.read_text()
+        tools.program.write_text(text.replace("command -v setpriv >/dev/null", "false"))
+    for path in (tools.root, *tools.root.parents):
+        if path.stat().st_uid == os.getuid() and path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o055)
+    tree = tools.root / "puppet"
+    for path in (tree, *tree.rglob("*")):
+        os.chown(path, *NOBODY)
+    return tools
+
+
+def test_what_root_puts_into_puppets_directories_is_puppets(puppets: Tools) -> None:
+    """As if Puppet had written it, and done by that user: root would follow that one's links."""
+    requests = puppets.ca / "requests"
+    assert puppets.run("submit", NAME, stdin=csr()).returncode == 0
+    (path,) = requests.iterdir()
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (*NOBODY, 0o644)
+
+    requests.chmod(0o555)
+    done = puppets.run("submit", OTHER, stdin=csr(OTHER))
+    assert done.returncode == 78
+    assert "cannot write into" in done.stderr.decode()
+    assert list(requests.iterdir()) == [path]
+
+
+def test_root_shows_nothing_that_puppets_user_could_not_read(puppets: Tools) -> None:
+    """A link that leads to root's own files leads nowhere."""
+    secret = puppets.root / "secret"
+    secret.write_text("-----BEGIN X-----\nroot's\n-----END X-----\n")
+    secret.chmod(0o600)
+    (puppets.ca / "signed" / f"{NAME}.pem").symlink_to(secret)
+    done = puppets.run("certificate", NAME)
+
+    assert (done.returncode, done.stdout) == (66, b"")
+
+
+def test_root_makes_nothing_where_puppets_user_may_not(puppets: Tools) -> None:
+    """A note of a key that is a link into a directory of root's is not followed."""
+    place = puppets.root / "roots"
+    place.mkdir(mode=0o755)
+    keys = puppets.ca.parent / "private_keys"
+    (keys / f".espm-{NAME}").symlink_to(place / "made")
+    done = puppets.run("generate", NAME, stdin=x509.key_pem(x509.new_key()))
+
+    assert done.returncode == 78
+    assert list(place.iterdir()) == []
 
 
 def test_the_enc_is_asked_for_one_name(tools: Tools) -> None:
