@@ -18,13 +18,14 @@ from espm import metrics, settling
 from espm.errors import BackendError, RevocationUnproven, causes
 from espm.failfast import FailFast
 from espm.model import CertificateState
-from espm.proving import heal, revocations
+from espm.proving import heal, noting, revocations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from espm.model import Certname, Issued, Revoked
     from espm.ports import Ports
+    from espm.proving import Failures
     from espm.settling import Named
     from espm.x509 import Revocations
 
@@ -35,6 +36,9 @@ EVERY = 10.0
 
 #: For how many seconds something is looked at again; longer than a CA call takes at most.
 WATCHED = 180.0
+
+#: How many orders that were found void one look is for; a second at a CA that takes 5 ms a call.
+MOST = 100
 
 
 class Vigil:
@@ -53,7 +57,8 @@ class Vigil:
             self._lost = look_again(WATCHED, asking, known=self._lost)
         except BackendError as error:
             log.warning("could not look again at what was revoked: %s", causes(error))
-        self._next = time.monotonic() + EVERY
+        finally:
+            self._next = time.monotonic() + EVERY
 
 
 def look_again(seconds: float, ports: Ports, *, known: Collection[int] = ()) -> frozenset[int]:
@@ -62,18 +67,44 @@ def look_again(seconds: float, ports: Ports, *, known: Collection[int] = ()) -> 
     :param seconds: for how long what is over is looked at again.
     :param known: serials that were lost at the last look, and are not to be counted once more.
     :returns: the serials that are lost, and could not be healed.
-    :raises espm.errors.BackendError: the ledger or the CA can't be asked.
+    :raises espm.errors.BackendError: the ledger can't be asked, or the CRL can't be had.
     """
+    void: list[Named] = []
     strays: list[Named] = []
-    for certname, certificate in ports.ledger.watched(seconds):
-        if certificate.state is CertificateState.VOID:
-            strays += settling.turned_up(certname, certificate, ports)
-        else:
-            strays.append((certname, certificate))
+    for named in ports.ledger.watched(seconds):
+        (void if named[1].state is CertificateState.VOID else strays).append(named)
+    strays += _turned_up(_share(void), ports)
     for error in settling.settle(strays, ports).values():
         log.error("a certificate that is nobody's is not revoked yet: %s", causes(error))
     lost = restore(ports.ledger.revoked(seconds), ports, known=known)
     return frozenset(issued.serial for _, issued in lost)
+
+
+def _share(void: list[Named]) -> list[Named]:
+    """Return as many of *void* as one look is for; of more, others at the next one.
+
+    Two calls for each keep those waiting who want to revoke.
+    """
+    if len(void) <= MOST:
+        return void
+    turn = int(time.monotonic() / EVERY) * MOST % len(void)
+    return (void * 2)[turn : turn + MOST]
+
+
+def _turned_up(void: Iterable[Named], ports: Ports) -> list[Named]:
+    """Return what the CA has signed for *void* after all; one that can't be seen stops no other."""
+    found: list[Named] = []
+    failures: Failures = {}
+    for certname, certificate in void:
+        with noting(failures, [certificate]):
+            found += settling.turned_up(certname, certificate, ports)
+    for error in list(failures.values())[:1]:
+        log.warning(
+            "%d orders that came to nothing could not be looked at again: %s",
+            len(failures),
+            causes(error),
+        )
+    return found
 
 
 def restore(

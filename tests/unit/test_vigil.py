@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from espm import metrics, nodes, proving, vigil, x509
-from espm.errors import BackendSilent, BackendUnavailable
+from espm import metrics, nodes, proving, settling, vigil, x509
+from espm.errors import BackendRefused, BackendSilent, BackendUnavailable
 from espm.model import Certificate, CertificateState, Certname, Classification
 from espm.ordering import Order
 from tests.alone import CLOUD, NAME, add, espm_alone
@@ -20,6 +21,8 @@ from tests.living import living
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from espm.ports import Ports
+    from espm.settling import Named
     from tests.api.platform import Espm
 
 espm = pytest.fixture(espm_alone)
@@ -67,6 +70,68 @@ def test_one_that_healing_does_not_bring_back_is_lost_still(
     lose(espm, pem)
 
     assert vigil.look_again(60, espm.ports) == {x509.parse_certificate(pem).serial}
+
+
+def test_a_name_that_the_ca_answers_oddly_for_keeps_no_other_from_being_healed(
+    espm: Espm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What can't be looked at is said, and the revocation that was lost is made good."""
+    pem = add(espm)
+    espm.ca.heals = True
+    nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
+    odd = _void(espm, "odd.example.com")
+    lose(espm, pem)
+    _answer_oddly(espm, monkeypatch, odd)
+    look(espm)
+
+    assert is_revoked(espm.ca.crl(), pem, espm.ca.bundle())
+    assert "1 orders that came to nothing could not be looked at again" in caplog.text
+
+
+def test_many_void_orders_take_turns(espm: Espm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look is for some of them, so that revocations need not wait; all have their turn."""
+    monkeypatch.setattr(vigil, "MOST", 2)
+    names = {_void(espm, f"void{number}.example.com") for number in range(5)}
+    seen: set[Certname] = set()
+    turned_up = settling.turned_up
+
+    def noted(certname: Certname, void: Certificate, ports: Ports) -> list[Named]:
+        seen.add(certname)
+        return turned_up(certname, void, ports)
+
+    monkeypatch.setattr(settling, "turned_up", noted)
+    counts = []
+    for turn in range(5):
+        monkeypatch.setattr(time, "monotonic", lambda now=turn * vigil.EVERY: now)
+        before = len(seen)
+        look(espm)
+        counts.append(len(seen) - before)
+
+    assert max(counts) == 2
+    assert seen == names
+
+
+def _void(espm: Espm, name: str) -> Certname:
+    """Have an order that came to nothing."""
+    certname = Certname(name)
+    espm.ca.fail_before["sign"] = BackendRefused("no")
+    with pytest.raises(BackendRefused):
+        nodes.add_node(CLOUD, certname, Classification(), espm.ports, order=Order(), request_id="r")
+    del espm.ca.fail_before["sign"]
+    return certname
+
+
+def _answer_oddly(espm: Espm, monkeypatch: pytest.MonkeyPatch, odd: Certname) -> None:
+    """Have the CA give another name's certificate for one name."""
+    certificate = espm.ca.certificate
+
+    def given(certname: Certname) -> bytes | None:
+        if certname == odd:
+            msg = "the CA gave the certificate of another name"
+            raise BackendRefused(msg)
+        return certificate(certname)
+
+    monkeypatch.setattr(espm.ca, "certificate", given)
 
 
 def test_a_certificate_of_a_former_ca_is_not_healed(espm: Espm) -> None:
