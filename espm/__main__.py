@@ -23,7 +23,7 @@ exit codes:
    2  the command line is wrong
   69  a port, the ledger or Puppet is not available
   70  internal error
-  75  another espm works on this ledger
+  75  another espm works on this ledger, or has taken it while PostgreSQL was away
   78  the configuration, the groups file, the ledger's schema or the place of a backup is wrong
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from espm.api.handlers import Backend, Handlers
 from espm.api.loopback import Loopback
 from espm.compose import build_ports
 from espm.config.spec import backend
-from espm.errors import BackendUnavailable, EspmError
+from espm.errors import BackendUnavailable, EspmError, LedgerLocked
 from espm.exposition import Exposition
 from espm.hardening import harden, warn_of_root
 from espm.health import Readiness
@@ -69,6 +70,10 @@ def serve(path: Path) -> None:
         Daemon(config, ports, lock).run()
 
 
+#: Seconds between two looks whether the ledger is ours alone still.
+LOOK = 2.0
+
+
 class Daemon:
     """A configured espm, from the first ENGINE line to the last."""
 
@@ -79,6 +84,9 @@ class Daemon:
         self._ports = ports
         self._keyring = Keyring(config.platforms)
         self._reload_wanted = threading.Event()
+        self._lock = lock
+        self._lost: LedgerLocked | None = None
+        self._signals = Signals(cherrypy.engine.log)
         limits = _limits(config)
         self._readiness = Readiness(ports, confirm=lock.confirm)
         exposition = Exposition(
@@ -96,6 +104,7 @@ class Daemon:
         """Serve until SIGTERM or SIGINT; requests in flight are finished first.
 
         :raises espm.errors.BackendUnavailable: the port is taken.
+        :raises espm.errors.LedgerLocked: another espm has taken the ledger meanwhile.
         """
         try:
             # The first of the two is served at once, so that they cannot share a port.
@@ -104,23 +113,49 @@ class Daemon:
         except OSError as error:
             raise BackendUnavailable(str(error.strerror)) from error
         engine = self._engine()
-        signals = Signals(engine.log)
-        signals.listen()
+        self._signals.listen()
         # The bus ends by itself when the server's thread breaks.
-        engine.subscribe("exit", signals.end)
+        engine.subscribe("exit", self._signals.end)
         engine.start()
         watchdog.start(self._server.stuck)
-        works = (self._say_troubles, self._reload_when_told, self._revoker.run, stay_small)
-        for work in works:
-            threading.Thread(target=work, name=work.__name__, daemon=True).start()
-        for name in signals:
+        self._begin_works()
+        for name in self._signals:
             if name != "SIGHUP":
-                self._revoker.end()
-                engine.exit()
+                self._end(engine)
                 return
             self._reload_wanted.set()
+        if self._lost is not None:
+            self._end(engine)
+            raise self._lost
         msg = "the server ended without being told to; see above"
         raise RuntimeError(msg)
+
+    def _begin_works(self) -> None:
+        """Begin what is done beside the server, each in a thread that ends with the process."""
+        works = (self._say_troubles, self._reload_when_told, self._keep_ledger, stay_small)
+        for work in (*works, self._revoker.run):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+
+    def _end(self, engine: cherrypy.process.wspbus.Bus) -> None:
+        """Let what is under way be finished, and begin nothing more."""
+        self._revoker.end()
+        engine.exit()
+
+    def _keep_ledger(self) -> None:
+        """Take the ledger's lock anew where the database has lost it, or end where another did.
+
+        A server of PostgreSQL drops the lock with our session when it is started anew.
+        """
+        while self._lost is None:
+            time.sleep(LOOK)
+            try:
+                self._lock.confirm()
+            except LedgerLocked as error:
+                self._lost = error
+                self._signals.end()
+            except EspmError as error:
+                # Without the ledger nothing can be begun; readiness says it.
+                logger.debug("the ledger's lock: %s", error)
 
     def _engine(self) -> cherrypy.process.wspbus.Bus:
         """Return CherryPy's bus with our server on it and nothing that we do not want."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import threading
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Protocol, Self
@@ -148,6 +149,7 @@ class _SessionLock(_Held):
         named = url.update_query_dict({"application_name": f"espm {_whoami()}"})
         self._engine = connect(named, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self._connection: sa.Connection | None = None
+        self._using = threading.Lock()
         try:
             with explaining:
                 self._take()
@@ -163,15 +165,16 @@ class _SessionLock(_Held):
                 _refuse(_describe(holder[0], holder[1]) if holder else "")
 
     def confirm(self) -> None:
-        """See :meth:`LedgerLock.confirm`."""
-        try:
-            with translating:
-                if self._connection is not None:
-                    self._connection.execute(sa.text("SELECT 1"))
-                    return
-        except BackendUnavailable:
-            self._drop()
-        self._take()
+        """See :meth:`LedgerLock.confirm`; for any thread."""
+        with self._using:
+            try:
+                with translating:
+                    if self._connection is not None:
+                        self._connection.execute(sa.text("SELECT 1"))
+                        return
+            except BackendUnavailable:
+                self._drop()
+            self._take()
 
     def _drop(self) -> None:
         if self._connection is not None:
