@@ -67,7 +67,7 @@ def run(
     :param stdin: what it reads; nothing by default.
     :param env: variables to add to the few it gets.
     :param most: how many bytes are kept of each output.
-    :raises espm.errors.BackendUnavailable: it cannot be started.
+    :raises espm.errors.BackendUnavailable: it cannot be started, or there is no room for its home.
     :raises espm.errors.BackendSilent: it was late.
     :raises ValueError: its path is not absolute.
     """
@@ -75,11 +75,23 @@ def run(
         msg = f"not an absolute path: {argv[0]}"
         raise ValueError(msg)
     with (
-        TemporaryDirectory(prefix="espm-") as home,
+        _home() as home,
         _started(argv, {**_ENVIRONMENT, "HOME": home, **(env or {})}, stdin) as process,
     ):
         stdout, stderr = _gather(process, time.monotonic() + timeout, most)
     return Output(process.returncode, stdout, stderr)
+
+
+@contextmanager
+def _home() -> Iterator[str]:
+    """Give an empty directory; what a program that goes on puts there meanwhile may stay."""
+    try:
+        home = TemporaryDirectory(prefix="espm-", ignore_cleanup_errors=True)
+    except OSError as exc:
+        msg = "a program that espm needs has no place for its files; espm's log says why"
+        raise BackendUnavailable(msg) from exc
+    with home as path:
+        yield path
 
 
 @contextmanager

@@ -180,7 +180,7 @@ class Handlers:
 
     def readyz(self, _: Request) -> Answer:
         """GET /readyz: ledger, ENC and CA answer; each with its reason."""
-        reasons = self.readiness.reasons()
+        reasons = self.readiness.glance()
         body: dict[str, Json] = {
             name: {"status": "ok"} if reason is None else {"status": "down", "reason": reason}
             for name, reason in reasons.items()

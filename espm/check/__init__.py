@@ -121,7 +121,7 @@ def main(path: Path, *, as_json: bool = False) -> int:
             return 1
         loaded = config.load(path)
     except ConfigError as exc:
-        found = [Finding("config", State.FAIL, fault, "correct the file") for fault in exc.faults]
+        found = [Finding("config", State.FAIL, fault, _mended_by(fault)) for fault in exc.faults]
         show(found, as_json=as_json)
         return os.EX_CONFIG
     found = [Finding("config", State.OK, f"{path} is right"), *look(Context(loaded))]
@@ -208,3 +208,11 @@ def as_screen(findings: Sequence[Finding]) -> str:
         if finding.remedy and not shared:
             lines.append(f"{'':<6}{'':<{width}}  -> {finding.remedy}")
     return "\n".join(lines)
+
+
+def _mended_by(fault: str) -> str:
+    """Return what to do about a *fault* of the configuration."""
+    if "[puppet] certificate:" in fault and "No such file" in fault:
+        # The file is right, and the CA has yet to sign.
+        return "run espm_setup --fetch-certificate"
+    return "correct the file"

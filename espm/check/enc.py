@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from espm.check.finding import Finding, State, counted
 from espm.check.puppet import unused
 from espm.config.spec import backend
 from espm.errors import EspmError
+from espm.ledger import open_ledger
+from espm.ports import Reloadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from espm.check.finding import Context
 
@@ -22,10 +25,24 @@ _APPLY = "run espm_setup --apply, or change puppet.conf as espm_setup says"
 
 
 def directory(context: Context) -> Iterator[Finding]:
-    """Look whether the ENC can be written, and its groups read."""
+    """Look whether the ENC can be written, its groups read, and whether they fit the nodes."""
     context.classifier.ping()
     groups = context.classifier.groups()
+    if faults := _misfits(context):
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        remedy = "correct the groups file: espm does not start with it, and does not reload it"
+        yield Finding("ENC", State.FAIL, f"{faults[0]}{more}", remedy)
+        return
     yield Finding("ENC", State.OK, f"can be written; {counted(len(groups), 'group')}")
+
+
+def _misfits(context: Context) -> Sequence[str]:
+    """Return which live nodes the groups do not fit; none where the ledger can't be read."""
+    if not isinstance(context.classifier, Reloadable):
+        return ()
+    with suppress(EspmError), open_ledger(context.config.ledger_url) as opened:
+        return context.classifier.misfits(opened.nodes())
+    return ()
 
 
 def readers(context: Context) -> Iterator[Finding]:

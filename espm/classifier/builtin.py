@@ -207,6 +207,10 @@ class BuiltinClassifier:
             self._groups = groups
             return self._rewrite(live, force=False)
 
+    def misfits(self, nodes: Iterable[Node]) -> Sequence[str]:
+        """See :meth:`espm.ports.enc.Reloadable.misfits`."""
+        return fit.misfits(self._groups, nodes, self._environment)
+
     def rebuild(self, nodes: Iterable[Node]) -> Rebuilt:
         """Make the documents what the ledger says, also where they are later than it.
 

@@ -25,6 +25,7 @@ from espm.classifier.strict_yaml import SIZE, Lined, load
 from espm.errors import ConfigError, GroupsError, InvalidClassification
 from espm.model import Group
 from espm.names import (
+    HINTS,
     class_fault,
     class_parameter_fault,
     did_you_mean,
@@ -97,9 +98,12 @@ class _Parser:
 
     def parents(self) -> None:
         """Check that every parent exists and that none is its own ancestor."""
+        guesses = HINTS
         for name, group in self.groups.items():
             if group.parent is not None and group.parent not in self.groups:
-                hint = did_you_mean(group.parent, self.groups)
+                # To compare names takes long, and nobody is helped by many guesses.
+                hint = did_you_mean(group.parent, self.groups.keys() - {name}) if guesses else ""
+                guesses -= bool(guesses)
                 self._fault(name, f"its parent '{group.parent}' does not exist{hint}")
             elif self._loops(name):
                 self._fault(name, "it is its own ancestor")

@@ -86,7 +86,7 @@ class _Reader:
         mapping = Lined(_line(node))
         for key_node, value_node in node.value:
             key = key_node.value
-            if key_node.tag != _TAG + "str":
+            if key_node.tag != _TAG + "str" or not isinstance(key_node, yaml.ScalarNode):
                 self._fault(key_node, f"the key {_text(key_node)} is not a string: quote it")
             elif key in mapping.lines:
                 first = mapping.lines[key]

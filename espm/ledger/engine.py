@@ -206,7 +206,10 @@ def _connect_postgresql(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     try:
         engine = sa.create_engine(url, pool_pre_ping=True, **options)
     except ImportError as exc:
-        msg = "[ledger] url: psycopg is not installed; run: pip install 'espm[postgresql]'"
+        msg = (
+            "[ledger] url: psycopg is not installed; run in espm's environment: "
+            "pip install 'psycopg[binary]>=3.2,<4'"
+        )
         raise ConfigError([msg]) from exc
     sa.event.listen(engine, "connect", _set_up_postgresql)
     return engine

@@ -93,6 +93,9 @@ class Reloadable(Protocol):
         :raises espm.errors.GroupsError: all that is wrong; the old groups stay in force.
         """
 
+    def misfits(self, nodes: Iterable[Node]) -> Sequence[str]:
+        """Return what of *nodes*, all live ones, the groups do not fit; a sentence each."""
+
 
 @runtime_checkable
 class Rebuildable(Protocol):

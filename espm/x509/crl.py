@@ -89,7 +89,7 @@ class Revocations:
         :raises espm.errors.RevocationUnproven: it has not run out, and there is no CRL of its
             issuer.
         """
-        return datetime.now(UTC) > issued.not_after + CLOCKS or self.show(issued)
+        return datetime.now(UTC) - CLOCKS > issued.not_after or self.show(issued)
 
     def foreign(self, issued: Issued) -> bool:
         """Return whether no CA of the bundle signed the certificate.

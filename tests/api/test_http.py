@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from espm import health
 from espm.api import kinds
 from espm.api.faults import NotJson
 from espm.api.parsing import parse_json
@@ -234,6 +236,22 @@ def test_health_is_for_everybody(espm: Espm) -> None:
     answer = stranger.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["ca"] == {"status": "down", "reason": "the CA does not answer"}
+    assert answer.json()["ledger"] == {"status": "ok"}
+
+
+def test_a_ca_that_hangs_keeps_nobody_from_knowing_what_is_ready(
+    espm: Espm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer of load gives up long before a call to Puppet does."""
+    monkeypatch.setattr(health, "_MOMENT", 0.05)
+    go_on = Event()
+    monkeypatch.setattr(espm.ca, "version", lambda: go_on.wait(20))
+    begun = monotonic()
+    answer = espm.client(psk=None).get("/readyz")
+    took = monotonic() - begun
+    go_on.set()
+
+    assert took < 10
     assert answer.json()["ledger"] == {"status": "ok"}
 
 

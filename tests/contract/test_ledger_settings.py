@@ -107,5 +107,5 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says which extra to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'espm\[postgresql\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'psycopg\[binary\]"):
         open_ledger("postgresql+psycopg://espm@/espm")

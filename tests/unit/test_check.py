@@ -782,6 +782,33 @@ def test_one_group_is_no_plural(context: Any, count: int, said: str) -> None:
     assert finding.what == f"can be written; {said}"
 
 
+def test_espms_certificate_that_is_not_signed_yet_is_to_be_fetched(
+    sample: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is wrong with the configuration then."""
+    sample.set("puppet", certificate=str(tmp_path / "missing.pem"))
+
+    assert check.main(sample.write()) == 78
+    assert "run espm_setup --fetch-certificate" in capsys.readouterr().out
+
+
+def test_groups_that_do_not_fit_the_nodes_are_a_fault(sample: Sample, tmp_path: Path) -> None:
+    """As at the start, which they would stop, and at a reload."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    upgrade(url)
+    with open_ledger(url) as ledger:
+        for name in ("web1.example.com", "web2.example.com"):
+            classified = Classification(groups=("web",))
+            _, intent = ledger.reserve(Certname(name), "cloud", classified, request_id="r")
+            ledger.activate(intent)
+    (tmp_path / "enc/.espm-enc").touch()
+
+    [finding] = enc.directory(Context(config.load(sample.write())))
+
+    assert finding.state is State.FAIL
+    assert finding.what == "node web1.example.com: group 'web' does not exist, and 1 more"
+
+
 def test_the_readers_are_named(context: Context, tmp_path: Path) -> None:
     """Which group reads, and who must be in it."""
     (tmp_path / "enc").chmod(0o2750)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 import time
@@ -192,3 +193,26 @@ def test_what_sudo_runs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) ->
     for thread in burying:
         thread.join(10)
     assert [thread.is_alive() for thread in burying] == [False]
+
+
+def test_without_room_for_a_home_the_program_is_not_available(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A full disk is no error of espm's."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+
+    with pytest.raises(BackendUnavailable, match="no place"):
+        command.run(["/bin/true"], timeout=10)
+
+
+def test_what_a_program_leaves_behind_does_not_undo_what_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody may write into its home while that is removed."""
+    monkeypatch.setattr("os.rmdir", _busy)
+
+    assert command.run(["/bin/true"], timeout=10).status == 0
+
+
+def _busy(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOTEMPTY, "Directory not empty")

@@ -273,3 +273,19 @@ def test_readers_see_whole_documents_while_they_are_swapped(enc: Any, directory:
 
     assert all(r.returncode == 0 and r.stdout.split("\n", 1)[1] in bodies for r in whole)
     assert 0 < len(whole) < 200
+
+
+@pytest.mark.parametrize("given", ["C.UTF-8", "", None])
+def test_the_fallback_has_the_language_that_puppet_has(
+    given: str | None, enc: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours is for ourselves: an ENC of old may have names that are not ASCII."""
+    script = tmp_path / "says"
+    script.write_text("#!/bin/sh\nprintf '<%s>' \"${LC_ALL-unset}\"\n")
+    script.chmod(0o755)
+    if given is None:
+        monkeypatch.delenv("LC_ALL", raising=False)
+    else:
+        monkeypatch.setenv("LC_ALL", given)
+
+    assert enc("-f", str(script), "unknown").stdout == f"<{'unset' if given is None else given}>"

@@ -10,6 +10,7 @@ from espm.classifier import groups
 from espm.classifier.merge import merge
 from espm.errors import ConfigError, GroupsError, InvalidClassification
 from espm.model import Catalogable, Classification, Group
+from espm.names import HINTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,6 +115,7 @@ def entry(text: str) -> str:
         (entry("parameters: {b: {yes: x}}"), "line 3: the key 'yes' is not a string: quote it"),
         (entry("parameters: {b: {x: 1, x: 2}}"), "line 3: the key 'x' is there twice"),
         (entry("parameters: {b: {<<: {x: 1}}}"), "line 3: the key '<<' is not a string"),
+        (entry("parameters: {b: {? !!str [x] : 1}}"), "line 3: the key that is not a string"),
         (entry("parameters: {b: {'<<': 1}}"), "group 'a': parameters: parameter 'b': the key '<<'"),
         (entry('parameters: {b: "\\uD800"}'), "half of a surrogate pair"),
         (entry("parameters: {b: &x [*x]}"), "line 3: nested deeper than 32 levels"),
@@ -251,3 +253,15 @@ def test_unknown_groups_are_each_named() -> None:
         "group 'wep' does not exist; did you mean 'web'?",
         "group 'nobody' does not exist",
     )
+
+
+def test_many_parents_that_do_not_exist_are_named_at_once() -> None:
+    """Only for the first of them names are compared, which takes long; none is told its own."""
+    names = [f"- {{name: group{number}, parent: grup{number}}}" for number in range(300)]
+    with pytest.raises(GroupsError) as caught:
+        groups.parse("\n".join(["groups:", *names]).encode())
+
+    faults = caught.value.faults
+    assert len(faults) == 300
+    assert sum("did you mean" in fault for fault in faults) == HINTS
+    assert not any(f"did you mean 'group{number}'" in faults[number] for number in range(HINTS))

@@ -577,3 +577,31 @@ def test_after_a_long_batch_the_next_is_waited_for_longer(
     revoker._finish([])
 
     assert revoker._window == pytest.approx(window)
+
+
+def test_what_fails_for_ever_keeps_nothing_new_waiting(
+    espm: Espm, revoker: Revoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many of them are due each time."""
+    monkeypatch.setattr(revoker_module, "MOST", 4)
+    monkeypatch.setattr("espm.intents.backoff", lambda _: 0.0)
+    failing = [Certname(f"failing{number}.example.com") for number in range(6)]
+    add(espm, *failing, NAMES[0])
+    real = espm.ca.revoke
+
+    def revoke_most(certnames: Sequence[Certname]) -> None:
+        if len(certnames) > 1 or certnames[0] in failing:
+            msg = "Puppet's server failed with status 500"
+            raise BackendUnavailable(msg)
+        real(certnames)
+
+    espm.ca.revoke = revoke_most  # type: ignore[method-assign]
+    for name in failing:
+        delete(espm, name)
+    for _ in range(3):
+        revoker.work()
+    fresh = delete(espm, NAMES[0])
+    for _ in range(3):
+        revoker.work()
+
+    assert job(espm, fresh).state is JobState.DONE

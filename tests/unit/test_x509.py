@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -169,6 +170,15 @@ def test_a_serial_of_two_cas_is_revoked_where_its_issuer_lists_it() -> None:
 
     assert ours.serial == theirs.serial
     assert (crl.show(ours), crl.show(theirs)) == (True, False)
+
+
+def test_a_certificate_without_an_end_can_be_looked_for() -> None:
+    """RFC 5280, 4.1.2.5, has such be valid until the last second of the year 9999."""
+    ca = FakeCa()
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    endless = replace(x509.parse_certificate(issued(ca)), not_after=last)
+
+    assert not x509.Revocations(ca.crl(), ca.bundle()).end(endless)
 
 
 def test_a_crl_that_the_ca_did_not_sign_proves_nothing() -> None:
