@@ -25,8 +25,8 @@ exit codes:
   2   wrong usage
   73  something that exists would be overwritten, or a directory is missing; nothing was changed
   77  the user who ran it may not do it
-  130 interrupted (Ctrl-C); everything that was made is taken back
   129 the terminal was closed (SIGHUP); everything that was made is taken back
+  130 interrupted (Ctrl-C); everything that was made is taken back
   143 terminated (SIGTERM); everything that was made is taken back
 """
 

@@ -162,6 +162,8 @@ class _SessionLock(_Held):
             self._connection = self._engine.connect()
             if not self._connection.execute(_TAKE).scalar():
                 holder = self._connection.execute(_HOLDER).first()
+                # Or the next look would find a session, and take it for one with the lock.
+                self._drop()
                 _refuse(_describe(holder[0], holder[1]) if holder else "")
 
     def confirm(self) -> None:

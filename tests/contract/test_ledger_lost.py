@@ -84,3 +84,15 @@ def test_a_lock_that_the_database_lost_is_taken_anew(ledger_url: str, tmp_path: 
             ledger.lock(ledger_url)
         assert site.client().add("web1.example.com").status_code == 201
         assert running.process.poll() is None
+
+
+def test_a_lock_that_another_has_taken_stays_lost(ledger_url: str) -> None:
+    """However often and by whomever it is asked for, until the other one lets go."""
+    with ledger.lock(ledger_url) as ours:
+        with take_over(ledger_url):
+            for _ in range(2):
+                with pytest.raises(LedgerLocked):
+                    ours.confirm()
+        ours.confirm()
+        with pytest.raises(LedgerLocked):
+            ledger.lock(ledger_url)
