@@ -53,7 +53,12 @@ class Hooks:
     @property
     def has_fallback(self) -> bool:
         """Whether names that are not espm's are answered by an ENC of the administrator's."""
-        return "-f" in self.enc
+        return bool(self.fallback)
+
+    @property
+    def fallback(self) -> list[str]:
+        """The words of that ENC's command."""
+        return [*self.enc[4::2]]
 
 
 def certname(given: str | None, puppet: Puppet | None) -> Certname:
@@ -150,7 +155,7 @@ def read(ini: Path) -> Mapping[str, Mapping[str, str]]:
 
 def ledger_url(config: Mapping[str, Mapping[str, str]]) -> str:
     """Return the URL of the ledger that espm opens with a configuration of these sections."""
-    return ",".join(_values(config.get("ledger", {}).get("url", LEDGER)))
+    return ",".join(values(config.get("ledger", {}).get("url", LEDGER)))
 
 
 def _own(ini: Path, section: Mapping[str, str], puppet: Puppet | None) -> str | None:
@@ -163,7 +168,7 @@ def _own(ini: Path, section: Mapping[str, str], puppet: Puppet | None) -> str | 
     if certified := _certified(ini, section):
         return certified
     servers = (puppet.settings["certname"], *puppet.infrastructure) if puppet else ()
-    known = [name for name in _values(section.get("reserved", ())) if name not in servers]
+    known = [name for name in values(section.get("reserved", ())) if name not in servers]
     if len(known) > 1 and certname(None, puppet) not in known:
         msg = (
             f"which of these is espm's own certname, {ini} does not tell: {', '.join(known)}; "
@@ -189,7 +194,7 @@ def _text(path: Path) -> str | None:
     return path.read_text("ascii", errors="replace") if path.is_file() else None
 
 
-def _values(value: str | Sequence[str]) -> Sequence[str]:
+def values(value: str | Sequence[str]) -> Sequence[str]:
     """Return the parts of a value, which configobj takes for a list where there is a comma."""
     return (value,) if isinstance(value, str) else value
 

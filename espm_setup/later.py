@@ -39,7 +39,17 @@ def _connect(args: argparse.Namespace) -> list[str]:
         done.append(
             f"Not proved, for espm has no certificate of its own: {why}; repeat --apply then."
         )
-    return [*got, *done]
+    return [*got, *done, *_fallback(Layout.of(args).ini, own)]
+
+
+def _fallback(ini: Path, own: Hooks) -> list[str]:
+    """Return what is to be done where *ini* has not the ENC that names are handed on to."""
+    words = own.fallback
+    known = ",".join(hooks.values(hooks.read(ini).get("builtin", {}).get("fallback", "")))
+    if not words or known.split() == words:
+        return []
+    asked = " ".join(words)
+    return [f'Now set fallback = "{asked}" in [builtin] of {ini}, and restart espm.']
 
 
 def _missing_certificate(args: argparse.Namespace) -> tuple[list[str], str]:

@@ -94,10 +94,18 @@ def hook_up(context: Context) -> Iterator[Finding]:
     options = _options(path, context.config.classifier_options.get("fallback", ""))
     conf = confdir / "puppet.conf"
     if fault := _fault(conf, section, settings.get("node_terminus", ""), words, options):
-        yield Finding("ENC hook-up", State.FAIL, fault, _APPLY)
+        yield Finding("ENC hook-up", State.FAIL, fault, _remedy(path, words))
         return
     yield Finding("ENC hook-up", State.OK, "Puppet Server asks espm_enc")
     yield _answer(words)
+
+
+def _remedy(directory: Path, words: list[str]) -> str:
+    """Return what to do where *words* are not the command that fits the configuration."""
+    if words[1:3] == ["-d", str(directory)] and set(words[3::2]) == {"-f"}:
+        fallback = f'set fallback = "{" ".join(words[4::2])}" in [builtin] and restart espm'
+        return f"{fallback}, if that is to answer for other names; else change puppet.conf"
+    return _APPLY
 
 
 def _options(directory: Path, fallback: str) -> list[str]:

@@ -447,6 +447,19 @@ def test_an_espm_enc_that_fails_is_found(context: Any, tmp_path: Path, puppet_co
     assert found[1].what == "it fails for names that are not espm's: broken"
 
 
+def test_an_enc_that_espm_does_not_know_of_is_to_be_told(
+    context: Context, tmp_path: Path, puppet_conf: Path
+) -> None:
+    """Or it would take names that this one classifies, and --apply has nothing to change."""
+    command = f"/bin/espm_enc -d {tmp_path}/enc -f /etc/old -f --fast"
+    puppet_conf.write_text(f"node_terminus = exec\nexternal_nodes = {command}\n")
+
+    [finding] = enc.hook_up(context)
+
+    assert finding.state is State.FAIL
+    assert finding.remedy.startswith('set fallback = "/etc/old --fast" in [builtin]')
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

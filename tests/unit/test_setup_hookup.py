@@ -234,13 +234,17 @@ def test_a_second_unapply_changes_and_reloads_nothing(machine: Machine) -> None:
     assert machine.reloads == 0
 
 
-def test_the_enc_that_was_there_is_kept_as_fallback(machine: Machine) -> None:
+def test_the_enc_that_was_there_is_kept_as_fallback(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Names that are not espm's are answered as before, also after a second apply."""
     text = "[server]\nnode_terminus = exec\nexternal_nodes = /etc/puppet/enc --fast\n"
     machine.puppet_conf.write_text(text)
     command = f"{ENC} -d {machine.root}/espm/enc -f /etc/puppet/enc -f --fast"
 
     assert [machine.setup("--apply"), machine.setup("--apply")] == [0, 0]
+    said = capsys.readouterr().out
+    assert said.count('Now set fallback = "/etc/puppet/enc --fast" in [builtin] of ') == 2
     assert f"external_nodes = {command}" in machine.puppet_conf.read_text().splitlines()
     assert machine.setup("--unapply") == 0
     assert machine.puppet_conf.read_text() == text
