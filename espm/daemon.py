@@ -48,6 +48,9 @@ logger = logging.getLogger(__name__)
 #: alive, so this only has to outlast the slowest operation.
 LEASE = 3600.0
 
+#: Seconds between two looks whether the ledger is ours alone still.
+LOOK = 2.0
+
 
 def serve(path: Path) -> None:
     """Run espm with the configuration at *path* until a signal ends it.
@@ -68,10 +71,6 @@ def serve(path: Path) -> None:
         ports = build_ports(config, store)
         reload.groups(ports, check=False)
         Daemon(config, ports, lock).run()
-
-
-#: Seconds between two looks whether the ledger is ours alone still.
-LOOK = 2.0
 
 
 class Daemon:

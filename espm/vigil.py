@@ -98,11 +98,10 @@ def _turned_up(void: Iterable[Named], ports: Ports) -> list[Named]:
     for certname, certificate in void:
         with noting(failures, [certificate]):
             found += settling.turned_up(certname, certificate, ports)
-    for error in list(failures.values())[:1]:
+    if failures:
+        first = causes(next(iter(failures.values())))
         log.warning(
-            "%d orders that came to nothing could not be looked at again: %s",
-            len(failures),
-            causes(error),
+            "%d orders that came to nothing could not be looked at again: %s", len(failures), first
         )
     return found
 

@@ -256,3 +256,15 @@ class FakeCa:
         pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
         self.signed.append(pem)
         return pem
+
+
+def fail_for(ca: FakeCa, name: Certname, error: EspmError) -> None:
+    """Let *ca* raise *error* when it is asked for the certificate of *name*."""
+    real = ca.certificate
+
+    def broken(certname: Certname) -> bytes | None:
+        if certname == name:
+            raise error
+        return real(certname)
+
+    ca.certificate = broken  # type: ignore[method-assign]

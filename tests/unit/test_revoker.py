@@ -21,6 +21,7 @@ from espm.ordering import Order
 from espm.revoker import Revoker
 from tests.api.platform import PLATFORMS, Door, Espm, running
 from tests.crls import is_revoked
+from tests.fakes import fail_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,19 +71,6 @@ def job(espm: Espm, of: Job | None) -> Job:
 def calls(espm: Espm, method: str) -> list[tuple[str, ...]]:
     """Return the calls of a method of the CA."""
     return [call for call in espm.ca.calls if call[0] == method]
-
-
-def fail_for(espm: Espm, name: Certname) -> None:
-    """Let the CA fail when it is asked for the certificate of *name*."""
-    real = espm.ca.certificate
-
-    def broken(certname: Certname) -> bytes | None:
-        if certname == name:
-            msg = "Puppet's server failed with status 500"
-            raise BackendUnavailable(msg)
-        return real(certname)
-
-    espm.ca.certificate = broken  # type: ignore[method-assign]
 
 
 def revoked(espm: Espm, pem: bytes) -> bool:
@@ -216,7 +204,7 @@ def test_without_healing_nothing_is_removed_before_it_is_proved(
 def test_what_fails_for_one_name_stops_no_other(espm: Espm, revoker: Revoker) -> None:
     """A CA that fails for one certificate settles the others of the batch."""
     add(espm, *NAMES)
-    fail_for(espm, NAMES[1])
+    fail_for(espm.ca, NAMES[1], BackendUnavailable("Puppet's server failed with status 500"))
     jobs = [delete(espm, name) for name in NAMES]
     revoker.work()
 
@@ -345,7 +333,7 @@ def test_nobody_is_told_that_it_is_over_because_others_of_the_batch_are(
 ) -> None:
     """The CA fails for one of two names; who waits for that waits on."""
     add(espm, *NAMES[:2])
-    fail_for(espm, NAMES[1])
+    fail_for(espm.ca, NAMES[1], BackendUnavailable("Puppet's server failed with status 500"))
     waiting = [wait_for(espm, revoker, delete(espm, name), 0.5) for name in NAMES[:2]]
     revoker.work()
 

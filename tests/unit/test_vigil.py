@@ -15,7 +15,7 @@ from espm.model import Certificate, CertificateState, Certname, Classification
 from espm.ordering import Order
 from tests.alone import CLOUD, NAME, add, espm_alone
 from tests.crls import is_revoked
-from tests.fakes import FakeCa
+from tests.fakes import FakeCa, fail_for
 from tests.living import living
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_one_that_healing_does_not_bring_back_is_lost_still(
 
 
 def test_a_name_that_the_ca_answers_oddly_for_keeps_no_other_from_being_healed(
-    espm: Espm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    espm: Espm, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What can't be looked at is said, and the revocation that was lost is made good."""
     pem = add(espm)
@@ -81,7 +81,7 @@ def test_a_name_that_the_ca_answers_oddly_for_keeps_no_other_from_being_healed(
     nodes.delete_node(CLOUD, NAME, espm.ports, request_id="r")
     odd = _void(espm, "odd.example.com")
     lose(espm, pem)
-    _answer_oddly(espm, monkeypatch, odd)
+    fail_for(espm.ca, odd, BackendRefused("the CA gave the certificate of another name"))
     look(espm)
 
     assert is_revoked(espm.ca.crl(), pem, espm.ca.bundle())
@@ -119,19 +119,6 @@ def _void(espm: Espm, name: str) -> Certname:
         nodes.add_node(CLOUD, certname, Classification(), espm.ports, order=Order(), request_id="r")
     del espm.ca.fail_before["sign"]
     return certname
-
-
-def _answer_oddly(espm: Espm, monkeypatch: pytest.MonkeyPatch, odd: Certname) -> None:
-    """Have the CA give another name's certificate for one name."""
-    certificate = espm.ca.certificate
-
-    def given(certname: Certname) -> bytes | None:
-        if certname == odd:
-            msg = "the CA gave the certificate of another name"
-            raise BackendRefused(msg)
-        return certificate(certname)
-
-    monkeypatch.setattr(espm.ca, "certificate", given)
 
 
 def test_a_certificate_of_a_former_ca_is_not_healed(espm: Espm) -> None:
