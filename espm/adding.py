@@ -77,9 +77,10 @@ def launch(
         certname, platform.name, classification, request_id=request_id, key=request.key
     )
     with intents.or_else(lambda: carrying.take_back(node, intent, ports), intent, ports):
-        ordering.hand_in(certname, intent, request, ports)
-        ports.classifier.classify(node)
-        issued = ordering.sign(certname, intent, request, platform, ports)
+        with ports.ca.about_to_sign(certname):
+            ordering.hand_in(certname, intent, request, ports)
+            ports.classifier.classify(node)
+            issued = ordering.sign(certname, intent, request, platform, ports)
         added, certificate = ports.ledger.fulfil(node, intent, issued)
     return added, ordering.Delivery(certificate, bundle, request.private_key)
 

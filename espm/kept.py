@@ -1,7 +1,7 @@
 """Connections to one HTTPS server that are kept between calls; each is one thread's at a time.
 
-A request is one piece, head and body: apart, Puppet Server is woken for each.  What has no answer
-yet is never sent again from here.
+A request is one piece, head and body: apart, Puppet Server is woken for each; or it is begun ahead
+of its time (:mod:`espm.ahead`).  What has no answer yet is never sent again from here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import ssl
 import weakref
 from collections import deque
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from espm import ahead
 from espm.answer import Answer
 from espm.deadline import Socket, left
 
@@ -42,25 +43,51 @@ class Connections:
         self._access = access
         # The one that was used last is used next: the server closes those that rest for long.
         self._kept: deque[_Connection] = deque()
+        self._places = deque(range(ahead.MOST))
         # Whoever forgets to close them leaves nothing open.
         weakref.finalize(self, _close_all, self._kept)
 
-    def ask(self, request: bytes, longest: int) -> tuple[int, bytes]:
+    def begin(self, request: bytes) -> Begun | None:
+        """Send all of *request* but its last octet, for :meth:`ask` to go on with.
+
+        None where no connection is at hand, as many as may be are begun, or it can't be sent:
+        nothing was asked yet, so that is no error.
+        """
+        connection = self._free()
+        if connection is None:
+            return None
+        try:
+            place = self._places.pop()
+        except IndexError:
+            self._kept.append(connection)
+            return None
+        begun = ahead.Begun(request, connection, lambda: self._places.append(place))
+        try:
+            connection.send(request[:-1])
+        except OSError:
+            begun.leave()
+            return None
+        return begun
+
+    def ask(self, request: bytes, longest: int, begun: Begun | None = None) -> tuple[int, bytes]:
         """Send *request*, whole as HTTP/1.1 has it; return status and body of the answer.
 
         It has what is left in :func:`espm.deadline.within`; to resolve the server's name may
         take longer.
 
         :param longest: how many octets the body may have.
+        :param begun: what :meth:`begin` returned for it.
         :raises espm.answer.TooLong: it has more.
         :raises espm.answer.Garbled: the answer is not one, or not whole.
         :raises NoConnection: it is an OSError, too.
         :raises OSError: it broke off, or the time is over (TimeoutError), or TLS
             is refused (ssl.SSLError), or a certificate can't be read.
         """
-        connection = self._free() or _Connection(self._address, self._access)
+        connection = begun.take() if begun else None
+        rest = request[-1:] if connection else request
+        connection = connection or self._free() or _Connection(self._address, self._access)
         try:
-            answer = connection.ask(request, longest)
+            answer = connection.ask(rest, longest)
         except BaseException:
             connection.close()
             raise
@@ -108,8 +135,12 @@ class _Connection:
         """Return whether nothing has come since the last answer; it would be the server's end."""
         return not self._waiting.poll(0)
 
-    def ask(self, request: bytes, longest: int) -> Answer:
-        self._socket.sendall(request)
+    def send(self, octets: bytes) -> None:
+        self._socket.sendall(octets)
+
+    def ask(self, octets: bytes, longest: int) -> Answer:
+        """Send what makes a request whole, and return its answer."""
+        self.send(octets)
         with closing(Answer(longest)) as answer:
             while not answer.whole:
                 answer.take(self._socket.recv(_RECORD))
@@ -117,6 +148,9 @@ class _Connection:
 
     def close(self) -> None:
         self._socket.close()
+
+
+Begun: TypeAlias = ahead.Begun[_Connection]
 
 
 def _connected(host: str, port: int) -> socket.socket:

@@ -21,6 +21,7 @@ from espm.kept import Connections, NoConnection
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from espm.kept import Begun
     from espm.model import Json, PuppetAccess
 
 #: The longest answer we take, in bytes; a CRL of an old CA has some megabytes.
@@ -100,6 +101,7 @@ class PuppetHttp:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        begun: Begun | None = None,
     ) -> Reply:
         """Make one call and return the answer.
 
@@ -110,19 +112,16 @@ class PuppetHttp:
         :param accept: the statuses that are answers; others raise.
         :param json: a value to send as JSON; *body* are bytes to send as they are.
         :param timeout: seconds for the call as a whole; by default the configured ones.
+        :param begun: what :meth:`begin` returned for it; *method*, *path* and *json* are as there.
         :raises espm.errors.BackendSilent: no connection, or no answer in time.
         :raises espm.errors.BackendUnavailable: a 5xx, or an answer that can't be read.
         :raises espm.errors.BackendRefused: any other status that is not in *accept*.
         """
-        given = {"Host": self._host, **_HEADERS, **(headers or {})}
-        if json is not None:
-            given["Content-Type"] = "application/json"
-            body = jsonlib.dumps(json).encode()
-        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
-        request = _written(method, f"{self._path}{path}{query}", given, body)
+        target = f"{path}?{urlencode(params, quote_via=quote)}" if params else path
+        request = begun.request if begun else self._request(method, target, json, body, headers)
         try:
             with within(self._timeout if timeout is None else timeout):
-                reply = self._ask(method, request)
+                reply = self._ask(method, request, begun)
         except (Garbled, OSError) as error:
             raise _silence(error) from error
         except TooLong as error:
@@ -130,13 +129,37 @@ class PuppetHttp:
             raise BackendUnavailable(msg) from error
         return _accepted(f"{method} {path}", reply, accept)
 
+    def begin(self, method: str, path: str, *, json: Json) -> Begun | None:
+        """Begin a call: let the server get ready for what it can't obey yet (:mod:`espm.ahead`).
+
+        :meth:`call` goes on with it; whoever does not come to that leaves it.  None where it is
+        better made as a whole.
+        """
+        request = self._request(method, path, json)
+        with within(self._timeout):
+            return self._connections.begin(request)
+
     def close(self) -> None:
         """Close the connections that are kept.  Idempotent."""
         self._connections.close()
 
-    def _ask(self, method: str, request: bytes) -> Reply:
+    def _request(
+        self,
+        method: str,
+        target: str,
+        json: Json,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        given = {"Host": self._host, **_HEADERS, **(headers or {})}
+        if json is not None:
+            given["Content-Type"] = "application/json"
+            body = jsonlib.dumps(json).encode()
+        return _written(method, f"{self._path}{target}", given, body)
+
+    def _ask(self, method: str, request: bytes, begun: Begun | None) -> Reply:
         try:
-            return Reply(*self._connections.ask(request, LONGEST))
+            return Reply(*self._connections.ask(request, LONGEST, begun))
         except _BROKEN as error:
             if method != "GET" or isinstance(error, NoConnection):
                 raise

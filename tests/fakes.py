@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
@@ -19,6 +19,7 @@ from espm.model import SignedCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from espm.model import Certname, Issued
 
@@ -113,6 +114,11 @@ class FakeCa:
     @_faulty
     def check_rights(self, certname: Certname) -> None:
         """Return: a double lets everybody sign."""
+
+    def about_to_sign(self, certname: Certname) -> AbstractContextManager[None]:
+        """Note it only, for it never fails."""
+        self.calls.append(("about_to_sign", certname))
+        return nullcontext()
 
     @_faulty
     def submit(self, certname: Certname, csr: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from espm.puppet_http import PuppetHttp, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from espm.model import Certname, Issued, PuppetAccess
 
@@ -76,6 +78,10 @@ class AgentHttp:
     def request(self, certname: Certname) -> bytes | None:
         """Return the CSR of *certname* that waits at the CA, if any."""
         return self._find("certificate_request", certname)
+
+    def about_to_sign(self, _: Certname) -> AbstractContextManager[None]:
+        """Do nothing: no call of ours signs."""
+        return nullcontext()
 
     def submit(self, certname: Certname, csr: bytes) -> None:
         """Hand in *csr* as an agent would."""

@@ -10,7 +10,7 @@ signed certificates, which is tried before.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,9 @@ from espm.model import SignedCertificate
 from espm.puppet_http import Reply, UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from espm.kept import Begun
     from espm.model import Certname, Issued, PuppetAccess
     from espm.ports import CertificateAuthority
     from espm.puppet_http import PuppetHttp
@@ -45,6 +46,8 @@ SPEC = """
 # clean, many names at once, where [ca] signed_dir allows espm to make lost revocations good).
 ca_scope = option("prefix", "full", default="prefix")
 """
+
+_SIGNED, _REVOKED = {"desired_state": "signed"}, {"desired_state": "revoked"}
 
 #: The first versions that have ``clean`` (reference facts on the CA, 2.1), by their first number.
 _CLEAN_SINCE = {5: (5, 3, 15), 6: (6, 14, 0)}
@@ -99,6 +102,7 @@ class HttpApi(AgentHttp):
         self._handing_in = HandingIn(directories.waiting, self.certificate)
         self._full = full
         self._may_sign = False
+        self._begun: dict[Certname, Begun] = {}
         self._version: tuple[float, tuple[int, ...]] = (float("-inf"), ())
 
     def certificate(self, certname: Certname) -> bytes | None:
@@ -117,8 +121,26 @@ class HttpApi(AgentHttp):
     def check_rights(self, certname: Certname) -> None:
         """Return when auth.conf lets us sign *certname*; it is asked until it was seen once."""
         if not self._may_sign:
-            self._status("GET", certname, accept=(200, 404))
+            self.http.call("GET", _status(certname), accept=(200, 404))
             self._may_sign = True
+
+    @contextmanager
+    def about_to_sign(self, certname: Certname) -> Iterator[None]:
+        """Begin the call that signs, where nothing else is to be asked of the CA before its end.
+
+        What has to wait for another call would keep two of Puppet Server's threads.
+        """
+        begun = None
+        if self._waiting.at_hand():
+            begun = self.http.begin("PUT", _status(certname), json=_SIGNED)
+        if begun:
+            self._begun[certname] = begun
+        try:
+            yield
+        finally:
+            self._begun.pop(certname, None)
+            if begun:
+                begun.leave()
 
     def submit(self, certname: Certname, csr: bytes) -> None:
         """Hand in *csr*: put it into the CA's directory where that is proved to be the one."""
@@ -133,7 +155,7 @@ class HttpApi(AgentHttp):
         """Have the CSR that waits signed and return the certificate."""
         if csr is not None:
             self._handing_in.refuse_another(certname, csr)
-        reply = self._wish("signed", certname)
+        reply = self._wish(_SIGNED, certname, self._begun.pop(certname, None))
         pem = self.certificate(certname)
         if pem is not None:
             return SignedCertificate(pem, by_us=reply.status == 204)
@@ -162,11 +184,11 @@ class HttpApi(AgentHttp):
         # when they find an expired certificate there.
         for certname in certnames:
             if self.certificate(certname) is not None:
-                self._wish("revoked", certname)
+                self._wish(_REVOKED, certname)
 
     def clean(self, certname: Certname) -> None:
         """Remove certificate and CSR of *certname* from the CA, so that the name is free."""
-        self._status("DELETE", certname, accept=(204, 404))
+        self.http.call("DELETE", _status(certname), accept=(204, 404))
 
     def can_clean(self) -> bool:
         """Return whether ``clean`` is there, allowed, and its losses can be healed."""
@@ -202,24 +224,25 @@ class HttpApi(AgentHttp):
         """Revoke a certificate that the CA may not hold any more, and no other."""
         if self._signed.directory is not None:
             with self._signed.directory.put_back(issued.pem, f"{issued.serial:x}") as name:
-                self._wish("revoked", name)
+                self._wish(_REVOKED, name)
         elif self.certificate(certname) is None:
             # By the inventory, which has every serial of the name.
-            self._wish("revoked", certname)
+            self._wish(_REVOKED, certname)
 
-    def _wish(self, state: str, certname: Certname) -> Reply:
+    def _wish(
+        self, state: Mapping[str, str], certname: Certname, begun: Begun | None = None
+    ) -> Reply:
         """Ask for a state.
 
         404 says that there is nothing of that name, 409 that there is no CSR to sign, no
         certificate to revoke, or a CSR that must not be signed.
         """
-        return self._status("PUT", certname, json={"desired_state": state}, accept=(204, 404, 409))
+        answers = (204, 404, 409)
+        return self.http.call("PUT", _status(certname), json=state, accept=answers, begun=begun)
 
-    def _status(
-        self, method: str, certname: Certname, *, json: Any = None, accept: Collection[int]
-    ) -> Reply:
-        path = f"{API}/certificate_status/{certname}"
-        return self.http.call(method, path, json=json, accept=accept)
+
+def _status(certname: Certname) -> str:
+    return f"{API}/certificate_status/{certname}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -35,6 +36,7 @@ from espm.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from espm.model import Certname, Issued, PuppetAccess
     from espm.ports.host import Host
@@ -124,6 +126,10 @@ class PuppetCert:
 
     def check_rights(self, certname: Certname) -> None:
         """Return: only the command itself finds out what it may do."""
+
+    def about_to_sign(self, _: Certname) -> AbstractContextManager[None]:
+        """Do nothing: the command is started when it is to sign."""
+        return nullcontext()
 
     def submit(self, certname: Certname, csr: bytes) -> None:
         """Put *csr* where an agent's would be."""

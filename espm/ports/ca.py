@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from espm.model import Certname, Issued, SignedCertificate
 
@@ -37,6 +38,12 @@ class CertificateAuthority(Protocol):
         What can't be signed can't be withdrawn either, so this comes before :meth:`submit`.
 
         :raises espm.errors.BackendRefused: we may not.
+        """
+
+    def about_to_sign(self, certname: Certname) -> AbstractContextManager[None]:
+        """Let the CA get ready for :meth:`sign`, which this thread calls in the block.
+
+        Nothing is signed without that call, and nothing raised because of this one.
         """
 
     def submit(self, certname: Certname, csr: bytes) -> None:

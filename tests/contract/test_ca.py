@@ -130,6 +130,22 @@ def test_signing_twice_gives_the_same_certificate(ca: CertificateAuthority, name
     assert (first.by_us, second.by_us) == (True, False)
 
 
+def test_what_is_about_to_be_signed_is_not_signed(ca: CertificateAuthority, name: Certname) -> None:
+    """Whoever dies before the node is classified leaves a CSR that waits, and no certificate."""
+    csr = x509.new_csr(name, x509.new_key())
+    ca.submit(name, csr)
+    ca.version()  # A connection is at hand then.
+
+    with ca.about_to_sign(name):
+        time.sleep(0.2)  # Long enough to sign, if what has come of the call were enough.
+        left = ca.request(name), ca.certificate(name)
+    with ca.about_to_sign(name):
+        pem, by_us = ca.sign(name, csr)
+
+    assert (left[0] is not None, left[1], by_us) == (True, None, True)
+    assert x509.parse_certificate(pem).key_sha256 == x509.csr_key_sha256(csr)
+
+
 def overtake(
     request: pytest.FixtureRequest, ca: CertificateAuthority, certname: Certname
 ) -> str | None:

@@ -31,14 +31,31 @@ if TYPE_CHECKING:
 NAME = Certname("web1.example.com")
 
 
+class FakeBegun:
+    """A call that is begun."""
+
+    left = False
+
+    def leave(self) -> None:
+        """Note it."""
+        self.left = True
+
+
 class Server:
     """A CA server with its two directories, as much of Puppet Server as is asked here."""
 
     def __init__(self, root: Path) -> None:
         self.places = {"certificate": root / "signed", "certificate_request": root / "requests"}
         self.calls: list[str] = []
+        self.begun: list[FakeBegun] = []
         for place in self.places.values():
             place.mkdir(parents=True)
+
+    def begin(self, method: str, path: str, **_: object) -> FakeBegun:
+        """Note what is begun."""
+        self.calls.append(f"begin {method} {path.rsplit('/', 2)[-2]}")
+        self.begun.append(FakeBegun())
+        return self.begun[-1]
 
     def call(self, method: str, path: str, **_: object) -> Reply:
         """Answer with the file, and take whatever is handed in."""
@@ -99,6 +116,22 @@ def test_a_csr_is_put_where_the_ca_keeps_them(server: Server) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o644, "Puppet Server must be able to read it"
     assert server.calls == ["GET certificate_request probe", "GET certificate probe"]
     assert len(csrs(server.places["certificate_request"])) == 2, "no probe is left"
+
+
+@pytest.mark.parametrize(
+    ("here", "begun"), [(True, ["begin PUT certificate_status"]), (False, [])], ids=["yes", "no"]
+)
+def test_signing_is_begun_where_no_other_call_comes_before_its_end(
+    server: Server, tmp_path: Path, begun: list[str], *, here: bool
+) -> None:
+    """Elsewhere the CSR is handed in by a call, and each launch would keep two of the threads."""
+    ca = putting(server, None if here else tmp_path)
+
+    with ca.about_to_sign(NAME):
+        calls = [call for call in server.calls if "probe" not in call]
+
+    assert calls == begun
+    assert all(each.left for each in server.begun)
 
 
 def test_a_csr_that_waits_is_not_replaced(server: Server) -> None:
