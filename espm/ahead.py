@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: How many are begun at a time: each keeps one of the server's threads, which all agents need.
-MOST = 8
-
 #: Seconds after which one is not gone on with: Puppet Server gives up on it after 30 (Jetty's
 #: idle timeout).
 FRESH = 5.0
@@ -41,7 +38,7 @@ class Begun(Generic[C]):
     """A request of which all but the last octet was sent; for one thread at a time.
 
     :param connection: where it was sent.
-    :param over: called once, when the server need not wait any more.
+    :param over: called once, when it is taken or left.
     """
 
     def __init__(self, request: bytes, connection: C, over: Callable[[], None]) -> None:

@@ -36,6 +36,7 @@ class Connections:
 
     :param host: its name or address.
     :param access: the certificates, which are read anew for each connection.
+    :ivar busy: those that wait for an answer, or for the rest of a request; only to be looked at.
     """
 
     def __init__(self, host: str, port: int, access: PuppetAccess) -> None:
@@ -43,25 +44,21 @@ class Connections:
         self._access = access
         # The one that was used last is used next: the server closes those that rest for long.
         self._kept: deque[_Connection] = deque()
-        self._places = deque(range(ahead.MOST))
+        self.busy: set[_Connection] = set()
         # Whoever forgets to close them leaves nothing open.
         weakref.finalize(self, _close_all, self._kept)
 
     def begin(self, request: bytes) -> Begun | None:
         """Send all of *request* but its last octet, for :meth:`ask` to go on with.
 
-        None where no connection is at hand, as many as may be are begun, or it can't be sent:
-        nothing was asked yet, so that is no error.
+        None where no connection is at hand, or it can't be sent: nothing was asked yet, so that
+        is no error.
         """
         connection = self._free()
         if connection is None:
             return None
-        try:
-            place = self._places.pop()
-        except IndexError:
-            self._kept.append(connection)
-            return None
-        begun = ahead.Begun(request, connection, lambda: self._places.append(place))
+        self.busy.add(connection)
+        begun = ahead.Begun(request, connection, lambda: self.busy.discard(connection))
         try:
             connection.send(request[:-1])
         except OSError:
@@ -86,11 +83,14 @@ class Connections:
         connection = begun.take() if begun else None
         rest = request[-1:] if connection else request
         connection = connection or self._free() or _Connection(self._address, self._access)
+        self.busy.add(connection)
         try:
             answer = connection.ask(rest, longest)
         except BaseException:
             connection.close()
             raise
+        finally:
+            self.busy.discard(connection)
         if answer.lasts and len(self._kept) < MOST:
             self._kept.append(connection)
         else:

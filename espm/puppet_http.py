@@ -133,8 +133,12 @@ class PuppetHttp:
         """Begin a call: let the server get ready for what it can't obey yet (:mod:`espm.ahead`).
 
         :meth:`call` goes on with it; whoever does not come to that leaves it.  None where it is
-        better made as a whole.
+        better made as a whole, as while another call is under way, or begun: the server has
+        enough to do for us then, and what is begun keeps one of its threads, which all agents
+        need, while our ENC may hang.
         """
+        if self._connections.busy:
+            return None
         request = self._request(method, path, json)
         with within(self._timeout):
             return self._connections.begin(request)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
@@ -197,11 +199,8 @@ def test_what_was_begun_long_ago_is_asked_anew(
 
 
 @pytest.mark.parametrize("taken", [True, False])
-def test_few_are_begun_at_a_time(
-    begin: Connect, monkeypatch: pytest.MonkeyPatch, *, taken: bool
-) -> None:
-    """Each keeps one of the server's threads, which all agents need, while our ENC may hang."""
-    monkeypatch.setattr(ahead, "MOST", 1)
+def test_nothing_is_begun_beside_what_is_begun(begin: Connect, *, taken: bool) -> None:
+    """What is begun keeps a thread of the server's, which all agents need; our ENC may hang."""
     heard = Heard()
     http, server = begin(*[heard.listening(*[OK] * 4)] * 3)
 
@@ -216,6 +215,31 @@ def test_few_are_begun_at_a_time(
     begun_by(http).leave()
 
 
+def test_nothing_is_begun_beside_another_call(begin: Connect) -> None:
+    """The server is busy for us already, so there is nothing to be gained."""
+    asked, free = threading.Event(), threading.Event()
+
+    def slow(connection: ssl.SSLSocket) -> None:
+        for octets in _received(connection):
+            if octets.startswith(b"PUT /slow"):
+                asked.set()
+                free.wait(10)
+            connection.sendall(OK)
+
+    http, _ = begin(slow, Heard().listening(*[OK] * 4))
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(put, http, "/slow")
+        assert asked.wait(10)
+        put(http)
+        refused = http.begin("PUT", "/x", json=WISH)
+        free.set()
+        answer.result(timeout=10)
+
+    assert refused is None
+    begun_by(http).leave()
+
+
 def test_what_cannot_be_begun_is_no_error_yet(
     begin: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,13 +250,12 @@ def test_what_cannot_be_begun_is_no_error_yet(
     def broken(*_: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(ahead, "MOST", 1)
     with monkeypatch.context() as patch:
         patch.setattr(deadline.Socket, "sendall", broken)
         assert http.begin("PUT", "/x", json=WISH) is None
 
     assert (put(http), server.accepted) == (b"hi", 2)
-    assert put(http, begun=begun_by(http)) == b"hi", "its place is free again"
+    assert put(http, begun=begun_by(http)) == b"hi", "nothing is under way"
 
 
 def test_what_breaks_off_after_the_last_octet_is_never_repeated(begin: Connect) -> None:
