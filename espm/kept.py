@@ -1,7 +1,14 @@
 """Connections to one HTTPS server that are kept between calls; each is one thread's at a time.
 
-A request is one piece, head and body: apart, Puppet Server is woken for each; or it is begun ahead
-of its time (:mod:`espm.ahead`).  What has no answer yet is never sent again from here.
+A request is one piece, head and body: apart, Puppet Server is woken for each.  Or it is begun ahead
+of its time: Puppet Server finds out who asks, for what, and whether that is allowed, before it
+reads a body.  What is no request yet it can't obey: its Content-Length says that more is to come,
+and without its last octet JSON is no JSON::
+
+    begun: all but the last octet is sent ──> taken: that is sent, and an answer awaited
+                                     └──> left, old, or the server spoke: closed
+
+What has no answer yet is never sent again from here.
 """
 
 from __future__ import annotations
@@ -9,12 +16,12 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import time
 import weakref
 from collections import deque
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from espm import ahead
 from espm.answer import Answer
 from espm.deadline import Socket, left
 
@@ -25,6 +32,10 @@ _RECORD = 16 * 1024  # the most one TLS record holds
 
 #: How many are kept; more are made where more threads call at once.
 MOST = 32
+
+#: Seconds after which what was begun is not gone on with: Puppet Server gives up on it after 30
+#: (Jetty's idle timeout).
+FRESH = 5.0
 
 
 class NoConnection(ConnectionError):
@@ -57,8 +68,7 @@ class Connections:
         connection = self._free()
         if connection is None:
             return None
-        self.busy.add(connection)
-        begun = ahead.Begun(request, connection, lambda: self.busy.discard(connection))
+        begun = Begun(request, connection, self.busy)
         try:
             connection.send(request[:-1])
         except OSError:
@@ -150,7 +160,34 @@ class _Connection:
         self._socket.close()
 
 
-Begun: TypeAlias = ahead.Begun[_Connection]
+class Begun:
+    """A request of which all but the last octet was sent; for one thread at a time.
+
+    :param connection: where that was; it is among *busy* until it is taken or left.
+    """
+
+    def __init__(self, request: bytes, connection: _Connection, busy: set[_Connection]) -> None:
+        self.request = request
+        self._connection: _Connection | None = connection
+        self._busy = busy
+        self._since = time.monotonic()
+        busy.add(connection)
+
+    def take(self) -> _Connection | None:
+        """Return the connection, if the last octet can follow there now; only once."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return None
+        self._busy.discard(connection)
+        if time.monotonic() - self._since < FRESH and connection.is_quiet():
+            return connection
+        connection.close()
+        return None
+
+    def leave(self) -> None:
+        """See to it that it never becomes a request, unless it was taken.  Idempotent."""
+        if connection := self.take():
+            connection.close()
 
 
 def _connected(host: str, port: int) -> socket.socket:

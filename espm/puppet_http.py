@@ -130,7 +130,7 @@ class PuppetHttp:
         return _accepted(f"{method} {path}", reply, accept)
 
     def begin(self, method: str, path: str, *, json: Json) -> Begun | None:
-        """Begin a call: let the server get ready for what it can't obey yet (:mod:`espm.ahead`).
+        """Begin a call: let the server get ready for what it can't obey yet (:mod:`espm.kept`).
 
         :meth:`call` goes on with it; whoever does not come to that leaves it.  None where it is
         better made as a whole, as while another call is under way, or begun: the server has

@@ -130,17 +130,14 @@ class HttpApi(AgentHttp):
 
         What has to wait for another call would keep two of Puppet Server's threads.
         """
-        begun = None
-        if self._waiting.at_hand():
-            begun = self.http.begin("PUT", _status(certname), json=_SIGNED)
-        if begun:
+        path = _status(certname)
+        if self._waiting.at_hand() and (begun := self.http.begin("PUT", path, json=_SIGNED)):
             self._begun[certname] = begun
         try:
             yield
         finally:
-            self._begun.pop(certname, None)
-            if begun:
-                begun.leave()
+            if left := self._begun.pop(certname, None):
+                left.leave()
 
     def submit(self, certname: Certname, csr: bytes) -> None:
         """Hand in *csr*: put it into the CA's directory where that is proved to be the one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from espm import ahead, deadline
+from espm import deadline, kept
 from espm.errors import BackendSilent
 from espm.puppet_http import PuppetHttp
+from tests.api.wire import wait_until
 from tests.scripted_server import OK, access_to, new_authority, serving, status
 
 if TYPE_CHECKING:
@@ -54,16 +54,8 @@ class Heard(list[bytes]):
 
     def wait_for(self, number: int, end: bytes) -> bytes:
         """Return what came over that connection once it ends so."""
-        wait_until(lambda: len(self) > number and self[number].endswith(end))
+        assert wait_until(lambda: len(self) > number and self[number].endswith(end))
         return self[number]
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Return once it is."""
-    until = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.001)
 
 
 def _received(connection: ssl.SSLSocket) -> Iterator[bytes]:
@@ -177,7 +169,7 @@ def test_who_does_not_wait_for_the_end_is_asked_anew(begin: Connect, early: byte
     http, server = begin(hasty, heard.listening(OK))
 
     begun = begun_by(http)
-    wait_until(lambda: not server.is_busy())
+    assert wait_until(lambda: not server.is_busy())
     assert put(http, begun=begun) == b"hi"
 
     assert heard[0].endswith(BEGUN + b"}")
@@ -188,7 +180,7 @@ def test_what_was_begun_long_ago_is_asked_anew(
     begin: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server gives up on what rests, and may do so at the moment at which we go on."""
-    monkeypatch.setattr(ahead, "FRESH", 0.0)
+    monkeypatch.setattr(kept, "FRESH", 0.0)
     heard = Heard()
     http, server = begin(heard.listening(OK), heard.listening(OK))
 
