@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import ssl
 import time
-from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any
 
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Give what this thread does in the block *seconds* as a whole."""
-    token = _deadline.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+class Within:
+    """A block that gives what its thread does there *seconds* as a whole."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(time.monotonic() + self._seconds)
+
+    def __exit__(self, *_exc: object) -> None:
+        _deadline.reset(self._token)
 
 
 def left() -> float:
-    """Return the seconds left in this thread's :func:`within`.
+    """Return the seconds left in this thread's :class:`Within`.
 
     :raises TimeoutError: none are.
     """

@@ -24,13 +24,14 @@ def read(file: str) -> bytes:
 
 
 def content(fd: int) -> bytes:
-    """Return what is left to be read of an open file.
+    """Return what is left to be read of an open file, a regular one.
 
     :raises OSError: it can't be read.
     """
-    parts = []
-    while part := os.read(fd, _CHUNK):
-        parts.append(part)
+    parts = [os.read(fd, _CHUNK)]
+    # Less than was asked for is the end of a file.
+    while len(parts[-1]) == _CHUNK:
+        parts.append(os.read(fd, _CHUNK))
     return b"".join(parts)
 
 

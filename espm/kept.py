@@ -79,7 +79,7 @@ class Connections:
     def ask(self, request: bytes, longest: int, begun: Begun | None = None) -> tuple[int, bytes]:
         """Send *request*, whole as HTTP/1.1 has it; return status and body of the answer.
 
-        It has what is left in :func:`espm.deadline.within`; to resolve the server's name may
+        It has what is left in :class:`espm.deadline.Within`; to resolve the server's name may
         take longer.
 
         :param longest: how many octets the body may have.

@@ -7,6 +7,7 @@ is asked at each scrape (:mod:`espm.exposition`).
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -92,8 +93,14 @@ def note_request(method: str, route: str, status: str, seconds: float) -> None:
     :param route: the pattern of the route, never a path that somebody sent.
     """
     known = method if method in _METHODS else OTHER
-    REQUESTS.labels(known, route, status).inc()
-    REQUEST_SECONDS.labels(known, route).observe(seconds)
+    _requests(known, route, status).inc()
+    _request_seconds(known, route).observe(seconds)
+
+
+# Remembered, for the library looks for each anew under a lock; there are no more than routes have
+# methods and answers.
+_requests = cache(REQUESTS.labels)
+_request_seconds = cache(REQUEST_SECONDS.labels)
 
 
 def note_crl(size: float, entries: float, next_update: datetime | None) -> None:

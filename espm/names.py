@@ -124,6 +124,8 @@ def hints(unknown: Sequence[str], known: Iterable[str]) -> list[str]:
     Comparing takes tenths of a millisecond for each pair, and whoever has many names wrong is
     not helped by guesses.
     """
+    if not unknown:
+        return []
     names = list(known)
     return [
         did_you_mean(name, names) if number < HINTS else "" for number, name in enumerate(unknown)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 from espm.answer import Garbled, TooLong
-from espm.deadline import within
+from espm.deadline import Within
 from espm.errors import BackendRefused, BackendSilent, BackendUnavailable, ConfigError
 from espm.kept import Connections, NoConnection
 
@@ -32,6 +32,9 @@ _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 # An answer that is compressed is nothing that we could read.
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "espm"}
+
+# Made once: what json.dumps makes anew for each call takes longer than a short value.
+_write = jsonlib.JSONEncoder().encode
 
 
 class UnexpectedAnswer(Exception):
@@ -120,7 +123,7 @@ class PuppetHttp:
         target = f"{path}?{urlencode(params, quote_via=quote)}" if params else path
         request = begun.request if begun else self._request(method, target, json, body, headers)
         try:
-            with within(self._timeout if timeout is None else timeout):
+            with Within(self._timeout if timeout is None else timeout):
                 reply = self._ask(method, request, begun)
         except (Garbled, OSError) as error:
             raise _silence(error) from error
@@ -140,7 +143,7 @@ class PuppetHttp:
         if self._connections.busy:
             return None
         request = self._request(method, path, json)
-        with within(self._timeout):
+        with Within(self._timeout):
             return self._connections.begin(request)
 
     def close(self) -> None:
@@ -158,7 +161,7 @@ class PuppetHttp:
         given = {"Host": self._host, **_HEADERS, **(headers or {})}
         if json is not None:
             given["Content-Type"] = "application/json"
-            body = jsonlib.dumps(json).encode()
+            body = _write(json).encode()
         return _written(method, f"{self._path}{target}", given, body)
 
     def _ask(self, method: str, request: bytes, begun: Begun | None) -> Reply:

@@ -52,7 +52,7 @@ class _Incoming:
     """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
-        given = environ.get("HTTP_X_REQUEST_ID", "")
+        given = environ["espm.headers"].get("x-request-id", "")
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.ident = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
@@ -113,7 +113,7 @@ class Application:
         caller = self._authenticate(incoming) if _is_closed(path) else None
         route, parts = routes.find(incoming.method, path)
         incoming.route = route.path
-        query, headers = _query(environ["QUERY_STRING"]), _headers(environ)
+        query, headers = _query(environ["QUERY_STRING"]), environ["espm.headers"]
         check_query(query, route.query)
         request = Request(
             request_id=incoming.ident,
@@ -140,7 +140,7 @@ class Application:
         """Return who asks; nobody learns which routes there are before saying that."""
         environ = incoming.environ
         caller = self._keyring.authenticate(
-            environ.get("HTTP_AUTHORIZATION", ""), environ["REMOTE_ADDR"]
+            environ["espm.headers"].get("authorization", ""), environ["REMOTE_ADDR"]
         )
         incoming.platform = caller.name
         logs.stranger.set(False)
@@ -160,6 +160,8 @@ def _failed(error: Exception, incoming: _Incoming) -> tuple[Answer, bytes]:
 
 
 def _query(text: str) -> dict[str, str]:
+    if not text:
+        return {}
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
     except ValueError:
@@ -170,18 +172,6 @@ def _query(text: str) -> dict[str, str]:
         msg = "the query repeats a parameter"
         raise InvalidRequest(msg)
     return query
-
-
-def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    headers = {
-        name[5:].lower().replace("_", "-"): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.lower().replace("_", "-")] = environ[name]
-    return headers
 
 
 def _rendered(answer: Answer, method: str, headers: Mapping[str, str]) -> tuple[Answer, bytes]:

@@ -7,7 +7,7 @@ next request is told so at once instead of queueing behind them.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from espm.errors import TooBusy
@@ -28,20 +28,27 @@ class Gate:
 
         :raises espm.errors.TooBusy: there is none.
         """
-        with self.if_room() as room:
-            if not room:
-                msg = "too many requests wait for Puppet; try again soon"
-                raise TooBusy(msg)
+        place = self._take()
+        if place is None:
+            msg = "too many requests wait for Puppet; try again soon"
+            raise TooBusy(msg)
+        try:
             yield
+        finally:
+            self._free.append(place)
 
     @contextmanager
     def if_room(self) -> Iterator[bool]:
         """Hold a place for the block if there is one, and say whether."""
-        place = None
-        with suppress(IndexError):
-            place = self._free.pop()
+        place = self._take()
         try:
             yield place is not None
         finally:
             if place is not None:
                 self._free.append(place)
+
+    def _take(self) -> int | None:
+        try:
+            return self._free.pop()
+        except IndexError:
+            return None

@@ -112,7 +112,7 @@ def _check_value(value: Json, depth: int) -> None:
         raise RecursionError
     if isinstance(value, str):
         _check_text(value)
-    elif isinstance(value, dict | list):
+    elif isinstance(value, (dict, list)):
         inner = [*value, *value.values()] if isinstance(value, dict) else value
         for each in inner:
             _check_value(each, depth - 1)

@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from espm import files
 from espm.errors import BackendUnavailable
@@ -23,7 +23,6 @@ from espm.raising import Raising
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
 MARKER = ".espm-enc"
@@ -80,18 +79,18 @@ class Directory:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    @contextmanager
-    def opened(self) -> Iterator[Opened]:
-        """Yield the opened directory.
+    def opened(self) -> Opened:
+        """Return the opened directory, for a block.
 
         :raises OSError: it is not there or has no marker.
         """
         fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.stat(MARKER, dir_fd=fd, follow_symlinks=False)
-            yield Opened(fd)
-        finally:
+        except BaseException:
             os.close(fd)
+            raise
+        return Opened(fd)
 
     @contextmanager
     def locked(self) -> Iterator[Opened]:
@@ -103,17 +102,25 @@ class Directory:
             yield opened
 
 
-@contextmanager
-def _flock(directory: int) -> Iterator[None]:
-    """Hold the lock file's lock; opened anew each time, it keeps threads apart too."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(_LOCK, flags, 0o600, dir_fd=directory)
-    try:
-        _give(fd, directory)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
+class _Lock:
+    """The lock file's lock, during a block; opened anew each time, it keeps threads apart too."""
+
+    def __init__(self, directory: int) -> None:
+        self._directory = directory
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(_LOCK, flags, 0o600, dir_fd=self._directory)
+        try:
+            _give(self._fd, self._directory)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __exit__(self, *_exc: object) -> None:
+        os.close(self._fd)
 
 
 def _give(fd: int, directory: int) -> None:
@@ -127,14 +134,22 @@ class Opened:
 
     Whoever changes one that has a name of its own must hold the lock; what is written aside is its
     writer's alone.
+
+    :param fd: of the directory, which is closed at the end of a block.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def lock(self) -> AbstractContextManager[None]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        os.close(self._fd)
+
+    def lock(self) -> _Lock:
         """Keep all others out that want the lock, during a block."""
-        return _flock(self._fd)
+        return _Lock(self._fd)
 
     def files(self) -> list[str]:
         """Return the names of all that is in the directory."""
@@ -155,21 +170,17 @@ class Opened:
         finally:
             os.close(fd)
 
-    @contextmanager
-    def aside(self, content: bytes, *, at_once: bool = True) -> Iterator[Aside]:
-        """Yield what can become the content of a file during the block, and is gone after it.
+    def aside(self, content: bytes, *, at_once: bool = True) -> Aside:
+        """Return what can become the content of a file during a block, and is gone after it.
 
         No lock is needed, so writers that write at once keep others waiting with a rename only.
 
         :param at_once: whether it is written now, or only if it becomes a file's content.
         """
         aside = Aside(self, content)
-        try:
-            if at_once:
-                aside.write()
-            yield aside
-        finally:
-            aside.drop()
+        if at_once:
+            aside.write()
+        return aside
 
     def sync(self) -> None:
         """Make durable which files there are; needs no lock."""
@@ -245,6 +256,14 @@ class Aside:
         self._content = content
         self._name: str | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Remove it, unless it became a file."""
+        if self._name is not None:
+            self._opened.drop(self._name)
+
     def write(self) -> str:
         """Write it, unless that was done; return the name it has meanwhile."""
         if self._name is None:
@@ -260,9 +279,3 @@ class Aside:
             self._name = None
             self._opened.rename(self.write(), file)
         self._name = None
-
-    def drop(self) -> None:
-        """Remove it, unless it became a file."""
-        if self._name is not None:
-            self._opened.drop(self._name)
-            self._name = None

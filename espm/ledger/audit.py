@@ -123,8 +123,9 @@ class Known:
 
 def digest(row: Mapping[str, Any], previous: str) -> str:
     """Return the hash of *row* that follows a row with the hash *previous*."""
-    members = {name: value for name, value in row.items() if name != "hash"}
-    return hashlib.sha256(canonical({**members, "previous": previous})).hexdigest()
+    members = {**row, "previous": previous}
+    members.pop("hash", None)
+    return hashlib.sha256(canonical(members)).hexdigest()
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:
@@ -271,7 +272,11 @@ def _say(row: Row) -> None:
     serial = f" serial {row['serial']}" if row["serial"] else ""
     log.info(
         "audit %d %s %s %s %s%s platform %s request %s",
-        *(row[name] for name in ("number", "hash", "action", "certname", "outcome")),
+        row["number"],
+        row["hash"],
+        row["action"],
+        row["certname"],
+        row["outcome"],
         serial,
         row["platform"],
         row["request_id"] or "-",

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -122,28 +122,21 @@ class Parting(NamedTuple):
 def insert(
     connection: sa.Connection,
     claimant: Claimant,
-    node: Node,
-    kind: IntentKind,
-    payload: Mapping[str, Json],
-    request_id: str,
-) -> Intent:
-    """Add a claimed intent and return it."""
-    (begun,) = insert_all(connection, claimant, [(node, request_id)], kind, payload)
-    return begun
-
-
-def insert_all(
-    connection: sa.Connection,
-    claimant: Claimant,
     wanted: Sequence[tuple[Node, str]],
     kind: IntentKind,
     payload: Mapping[str, Json] | None = None,
+    *,
+    keyed: bool = True,
 ) -> list[Intent]:
-    """As :func:`insert` for each of several nodes, given with the ids of the requests."""
+    """Add a claimed intent for each of several nodes, given with the ids of the requests.
+
+    :param keyed: see :class:`espm.model.Intent`.
+    """
     begun: list[Intent] = []
     values: list[dict[str, Any]] = []
     for node, request_id in wanted:
-        intent = Intent(uuid4().hex, node.generation, kind, now(), payload or {})
+        ident, moment, given = token_hex(16), now(), payload or {}
+        intent = Intent(ident, node.generation, kind, moment, given, keyed=keyed)
         begun.append(intent)
         values.append(
             {

@@ -130,6 +130,6 @@ def _free(connection: sa.Connection, wanted: Sequence[Node]) -> set[int]:
 
 def _open(connection: sa.Connection, claimant: Claimant, wishes: Sequence[Wish]) -> list[Begun]:
     """Add the intents, for nodes that are being deleted now."""
-    opened = claims.insert_all(connection, claimant, wishes, IntentKind.DELETE)
+    opened = claims.insert(connection, claimant, wishes, IntentKind.DELETE)
     standing = certificates.outstanding(connection, [each.generation for each in opened])
     return [Begun(each, standing[each.generation]) for each in opened]

@@ -39,5 +39,5 @@ def _see_to_it(connection: sa.Connection, claimant: Claimant, node: Node) -> Non
     """Have somebody revoke what stands of a node in force, now that whoever should is done."""
     with suppress(NodeBusy):
         nodes.admit(connection, node, IntentKind.REVOKE)
-        begun = claims.insert(connection, claimant, node, IntentKind.REVOKE, {}, REQUEST)
+        (begun,) = claims.insert(connection, claimant, [(node, REQUEST)], IntentKind.REVOKE)
         claims.leave(connection, claimant, claims.Parting(begun, "", claims.now()))

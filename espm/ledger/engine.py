@@ -109,10 +109,13 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             return
         # SQLite itself looks again and again, at longer and longer intervals, whether another is
         # done; so threads of ours wait here.
-        with _one_of(writers) as connection:
+        connection = writers.take(BUSY_SECONDS)
+        try:
             statements.run(connection, _BEGIN)
             yield connection
             statements.commit(connection)
+        finally:
+            writers.give_back(connection)
 
 
 @contextmanager
@@ -125,19 +128,16 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     :raises espm.errors.BackendUnavailable: the database is away or broken.
     """
     readers: Few | None = engine.get_execution_options().get(_READERS)
-    with translating, _one_of(readers) if readers else engine.connect() as connection:
-        yield connection
-
-
-@contextmanager
-def _one_of(few: Few) -> Iterator[sa.Connection]:
-    connection = few.take(BUSY_SECONDS)
-    if connection is None:
-        raise PoolTimeout
-    try:
-        yield connection
-    finally:
-        few.give_back(connection)
+    with translating:
+        if readers is None:
+            with engine.connect() as connection:
+                yield connection
+            return
+        connection = readers.take(BUSY_SECONDS)
+        try:
+            yield connection
+        finally:
+            readers.give_back(connection)
 
 
 def _unavailable(error: BaseException) -> BaseException:
@@ -175,7 +175,8 @@ def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     if not database_file(url).exists():
         msg = "the ledger was not created yet: run espm_setup --upgrade"
         raise MigrationNeeded(msg)
-    engine = sa.create_engine(url, **(options or {"poolclass": NullPool}))
+    # By their names: what has them in an order would have to be brought into it (statements).
+    engine = sa.create_engine(url, paramstyle="named", **(options or {"poolclass": NullPool}))
     sa.event.listen(engine, "connect", _set_up_sqlite)
     if not options:
         _keep(engine)

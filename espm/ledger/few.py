@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -32,15 +33,16 @@ class Few:
         for _ in range(number):
             self._places.put(None)
 
-    def take(self, seconds: float) -> sa.Connection | None:
-        """Return one, which is to be given back; None where others have all *seconds* long.
+    def take(self, seconds: float) -> sa.Connection:
+        """Return one, which is to be given back.
 
+        :raises sqlalchemy.exc.TimeoutError: others have had all of them for so many *seconds*.
         :raises sqlalchemy.exc.DBAPIError: there is none, and none can be made.
         """
         try:
             self._places.get(timeout=seconds)
         except Empty:
-            return None
+            raise PoolTimeout from None
         try:
             connection = self._next()
             self._taken[connection] = self._closed

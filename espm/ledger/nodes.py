@@ -6,7 +6,6 @@ transactions never wait for each other; SQLite has one writer at a time anyhow.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -203,7 +202,9 @@ def activate(connection: sa.Connection, node: Node) -> Node:
     changed = {"of": node.generation, "state": active, "updated_at": moment}
     if _ACTIVATE.changed(connection, changed) != 1:
         raise _not_in(NodeState.ADDING)
-    return replace(node, state=active, updated=moment)
+    said, begun = node.classification, node.created
+    name, platform = node.certname, node.platform
+    return Node(node.generation, name, platform, active, node.version, said, begun, moment)
 
 
 def _not_in(state: NodeState) -> NodeBusy:

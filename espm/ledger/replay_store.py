@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from espm.ledger import replays, rows
@@ -35,19 +34,18 @@ class SqlReplays:
         view._mark = Mark(key, digest, None if former is None else former.ident)  # noqa: SLF001
         return view
 
-    def _noted(
+    def _note(
         self, connection: sa.Connection, intent: Intent, ordered: Certificate | None = None
-    ) -> Intent:
-        """Return *intent*, which was just begun, having noted the key if there is one.
+    ) -> None:
+        """Note the key of *intent*, which was just begun, if there is one.
 
         :param ordered: the certificate that was ordered under it in the same moment.
         """
         if self._mark is None:
-            return replace(intent, keyed=False)
+            return
         replays.note(connection, self._mark, intent, now())
         if ordered is not None:
             replays.tie(connection, intent, ordered)
-        return intent
 
     def replay(self, key: ReplayKey) -> Replay | None:
         """See :meth:`espm.ports.Replays.replay`."""

@@ -10,35 +10,39 @@ have to travel anyhow, and are run by SQLAlchemy.
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import sqlalchemy as sa
     from sqlalchemy.sql.dml import UpdateBase
 
     Convert = Callable[[Any], Any]
 
+T = TypeVar("T")
+
 
 class _Text(NamedTuple):
     """A statement as the driver takes it.
 
-    :ivar given: of each parameter in its order its name, and what makes the driver's value of ours.
+    :ivar given: of each parameter that needs it its name, and what makes the driver's value of it.
     :ivar fixed: those that always have the same value.
     :ivar found: of each column that needs it its place, and what makes our value of the driver's.
     """
 
     text: str
-    given: Sequence[tuple[str, Convert | None]]
+    given: Sequence[tuple[str, Convert]]
     fixed: dict[str, Any]
     found: Sequence[tuple[int, Convert]]
 
-    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
         known = {**self.fixed, **values}
-        return [convert(known[name]) if convert else known[name] for name, convert in self.given]
+        for name, convert in self.given:
+            known[name] = convert(known[name])
+        return known
 
     def ours(self, row: Sequence[Any]) -> Sequence[Any]:
         whole = list(row)
@@ -96,10 +100,11 @@ class Statement:
 
 
 def run(
-    connection: sa.Connection, text: str, parameters: Sequence[Any] = (), *, many: bool = False
+    connection: sa.Connection, text: str, parameters: Any = (), *, many: bool = False
 ) -> tuple[list[Sequence[Any]], int]:
     """Have SQLite's driver run *text*; return the rows that it returns, or how many it has changed.
 
+    :param parameters: by their names.
     :param many: whether *parameters* are a list of such, and it is run for each.
     :raises sqlalchemy.exc.DBAPIError: as when SQLAlchemy runs it.
     """
@@ -133,10 +138,13 @@ def _compile(
 ) -> _Text:
     compiled: Any = source.compile(dialect=dialect, column_keys=list(names))
     fixed = compiled.construct_params(dict.fromkeys(names))  # raises where a name is missing
-    kinds = [compiled.binds[name].type.dialect_impl(dialect) for name in compiled.positiontup]
-    converts = [kind.bind_processor(dialect) for kind in kinds]
-    given = list(zip(compiled.positiontup, converts, strict=True))
+    kinds = {name: bind.type.dialect_impl(dialect) for bind, name in compiled.bind_names.items()}
+    given = _needed((name, kind.bind_processor(dialect)) for name, kind in kinds.items())
     types = [column.type.dialect_impl(dialect) for column in source.exported_columns]
-    readers = [kind.result_processor(dialect, None) for kind in types]
-    found = [(place, convert) for place, convert in enumerate(readers) if convert]
+    found = _needed(enumerate(kind.result_processor(dialect, None) for kind in types))
     return _Text(compiled.string, given, fixed, found)
+
+
+def _needed(converts: Iterable[tuple[T, Convert | None]]) -> list[tuple[T, Convert]]:
+    """Return those of *converts* that convert anything."""
+    return [(of, convert) for of, convert in converts if convert]

@@ -63,10 +63,11 @@ class SqlLedger(Deleting, SqlReplays):
         with self._claiming() as (connection, claimed):
             node = nodes.insert(connection, certname, platform, classification)
             add = IntentKind.ADD
-            intent = claims.insert(connection, self._claimant, node, add, {}, request_id)
+            intent = self._claimed(connection, node, add, request_id)
             claimed.append(intent)
             ordered = key and certificates.insert(connection, node, add, *key)
-            return node, self._noted(connection, intent, ordered)
+            self._note(connection, intent, ordered)
+            return node, intent
 
     def begin(
         self,
@@ -84,10 +85,23 @@ class SqlLedger(Deleting, SqlReplays):
                 replays.unmake(connection, undoes)
             if kind is IntentKind.ISSUE:
                 certificates.refuse_second(connection, node)
-            given = payload or {}
-            intent = claims.insert(connection, self._claimant, node, kind, given, request_id)
+            intent = self._claimed(connection, node, kind, request_id, payload)
             claimed.append(intent)
-            return self._noted(connection, intent)
+            self._note(connection, intent)
+            return intent
+
+    def _claimed(
+        self,
+        connection: sa.Connection,
+        node: Node,
+        kind: IntentKind,
+        request_id: str,
+        payload: Mapping[str, Json] | None = None,
+    ) -> Intent:
+        """Add an intent that is ours."""
+        wanted, keyed = [(node, request_id)], self._mark is not None
+        (begun,) = claims.insert(connection, self._claimant, wanted, kind, payload, keyed=keyed)
+        return begun
 
     def condemn(self, intent: Intent) -> Node:
         """See :meth:`espm.ports.Ledger.condemn`; the claim's lease begins anew."""

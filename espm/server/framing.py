@@ -90,6 +90,8 @@ class Head:
     def path(self) -> bytes:
         """The path, percent-decoded except for encoded slashes, which stay ``%2F``."""
         path = self.target.partition(b"?")[0]
+        if b"%" not in path:
+            return path
         return b"%2F".join(unquote_to_bytes(part) for part in _ENCODED_SLASH.split(path))
 
     @property

@@ -36,8 +36,6 @@ _ALWAYS = {
     "wsgi.multiprocess": False,
     "wsgi.run_once": False,
 }
-# These have names of their own (RFC 3875, 4.1.2 and 4.1.3).
-_UNPREFIXED = {b"Content-Type": "CONTENT_TYPE", b"Content-Length": "CONTENT_LENGTH"}
 _FAILED = framing.render(Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "See the log of espm."))
 
 
@@ -103,11 +101,12 @@ class _Said:
 def _environ(conn: Connection, head: Head, body: bytes) -> dict[str, Any]:
     """Return what the application is told of a request.
 
-    Besides what PEP 3333 has, the target as it came is ``REQUEST_URI``, and the connection is
-    ``espm.connection``.
+    As PEP 3333 has it but for the headers, which are ``espm.headers``, by lower-case name: as
+    variables the application would only make that of them again.  Beside it the target as it came
+    is ``REQUEST_URI``, and the connection ``espm.connection``.
     """
     host, port = conn.server.bind_addr
-    environ = {
+    return {
         **_ALWAYS,
         "REQUEST_METHOD": head.method.decode("ascii"),
         "REQUEST_URI": head.target.decode("ascii"),
@@ -120,11 +119,11 @@ def _environ(conn: Connection, head: Head, body: bytes) -> dict[str, Any]:
         "REMOTE_PORT": str(conn.remote_port),
         "wsgi.input": io.BytesIO(body),
         "espm.connection": conn,
+        "espm.headers": {
+            name.decode("ascii").lower(): value.decode("latin-1")
+            for name, value in head.headers.items()
+        },
     }
-    for name, value in head.headers.items():
-        key = _UNPREFIXED.get(name) or "HTTP_" + name.decode("ascii").upper().replace("-", "_")
-        environ[key] = value.decode("latin-1")
-    return environ
 
 
 @lru_cache(maxsize=1)

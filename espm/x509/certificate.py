@@ -105,6 +105,9 @@ def certificates(pem: bytes) -> list[x509.Certificate]:
     if not found:
         msg = "the CA gave no certificates where they were expected"
         raise BackendRefused(msg)
+    with _CERTIFICATE:
+        for each in found:
+            _ = each.issuer  # asked for by who gets them, and nobody else
     return found
 
 
@@ -183,12 +186,12 @@ def _usage(*, encipherment: bool) -> x509.KeyUsage:
 
 @lru_cache(maxsize=64)
 def _load(pem: bytes) -> x509.Certificate:
-    """Return a certificate that can be read, but for its key and its extensions.
+    """Return a certificate that can be read, but for its issuer, its key and its extensions.
 
     What the CA has just signed is looked at from several sides, so the last ones are remembered.
     """
     with _CERTIFICATE:
         certificate = x509.load_pem_x509_certificate(pem)
-        for part in ("subject", "issuer", "not_valid_before_utc", "not_valid_after_utc"):
+        for part in ("subject", "not_valid_before_utc", "not_valid_after_utc"):
             getattr(certificate, part)
         return certificate

@@ -37,7 +37,7 @@ _PEM = re.compile(
     rb"-----END (NEW )?CERTIFICATE REQUEST-----\s*"
 )
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
-_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_DIGESTS = frozenset({"sha256", "sha384", "sha512"})
 _READABLE = readable(InvalidCsr, "the CSR cannot be read: it is not a well-formed PKCS#10 request")
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
@@ -126,7 +126,7 @@ def _check_key(key: CertificatePublicKeyTypes) -> None:
 def _check_signature(csr: x509.CertificateSigningRequest, old_digests: Collection[str]) -> None:
     digest = csr.signature_hash_algorithm
     name = digest.name if digest else "no digest"
-    is_new = isinstance(digest, _HASHES)
+    is_new = name in _DIGESTS
     if not is_new and name not in old_digests:
         msg = f"the CSR must be signed with SHA-256, SHA-384 or SHA-512, not with {name}"
         raise InvalidCsr(msg)

@@ -29,7 +29,7 @@ import os, sys
 from espm.ledger import claims, open_ledger
 from espm.model import Certname, Classification
 
-def stop(*_args):
+def stop(*_args, **_named):
     print("inside", flush=True)
     sys.stdin.read()
 
@@ -74,7 +74,7 @@ def test_an_error_inside_a_transaction_leaves_nothing(
     ledger: SqlLedger, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug is no reason for half a row."""
-    monkeypatch.setattr("espm.ledger.claims.insert", lambda *_args: 1 // 0)
+    monkeypatch.setattr("espm.ledger.claims.insert", lambda *_args, **_named: 1 // 0)
 
     with pytest.raises(ZeroDivisionError):
         reserve(ledger)

@@ -100,7 +100,7 @@ def test_whether_it_lasts_is_said_where_the_version_leaves_it_open(
 
 
 def test_the_application_is_told_what_was_asked() -> None:
-    """As PEP 3333 has it, the target as it came beside it."""
+    """As PEP 3333 has it but for the headers, the target as it came beside it."""
     told: dict[str, Any] = {}
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -122,11 +122,13 @@ def test_the_application_is_told_what_was_asked() -> None:
         "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_PORT": "8443",
         "REMOTE_ADDR": "192.0.2.1",
-        "HTTP_HOST": "espm",
-        "HTTP_X_TWO": "\xe4",
-        "CONTENT_TYPE": "text/plain",
-        "CONTENT_LENGTH": "4",
         "wsgi.url_scheme": "https",
+        "espm.headers": {
+            "host": "espm",
+            "x-two": "\xe4",
+            "content-type": "text/plain",
+            "content-length": "4",
+        },
     }
     assert {name: told.get(name) for name in expected} == expected
 
