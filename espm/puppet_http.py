@@ -31,7 +31,7 @@ _LABEL = "[A-Za-z0-9_-]{1,63}"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 # An answer that is compressed is nothing that we could read.
-_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "espm"}
+_ALWAYS = "Accept: */*\r\nAccept-Encoding: identity\r\nUser-Agent: espm\r\n"
 
 # Made once: what json.dumps makes anew for each call takes longer than a short value.
 _write = jsonlib.JSONEncoder().encode
@@ -90,7 +90,7 @@ class PuppetHttp:
             msg = f"the URL of Puppet's server is not of the form https://host:8140: {base_url}"
             raise ConfigError([msg])
         self._path = quote(base.path.rstrip("/"), safe="/%")
-        self._host = base.netloc.rpartition("@")[2]
+        self._fields = f"Host: {base.netloc.rpartition('@')[2]}\r\n{_ALWAYS}"
         self._connections = Connections(host, port, access)
 
     def call(  # noqa: PLR0913 -- each names one part of a request
@@ -158,11 +158,16 @@ class PuppetHttp:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        given = {"Host": self._host, **_HEADERS, **(headers or {})}
+        fields = self._fields
+        for name, said in (headers or {}).items():
+            fields += f"{name}: {said}\r\n"
         if json is not None:
-            given["Content-Type"] = "application/json"
+            fields += "Content-Type: application/json\r\n"
             body = _write(json).encode()
-        return _written(method, f"{self._path}{target}", given, body)
+        if body is not None or method != "GET":
+            fields += f"Content-Length: {len(body or b'')}\r\n"
+        head = f"{method} {self._path}{target} HTTP/1.1\r\n{fields}\r\n"
+        return head.encode("ascii") + (body or b"")
 
     def _ask(self, method: str, request: bytes, begun: Begun | None) -> Reply:
         try:
@@ -175,14 +180,6 @@ class PuppetHttp:
 
 # How it shows that the server has left.
 _BROKEN = (ConnectionError, Garbled, SSLEOFError, SSLZeroReturnError)
-
-
-def _written(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """Return a request as it goes out."""
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {said}" for name, said in headers.items())]
-    if body is not None or method != "GET":
-        lines.append(f"Content-Length: {len(body or b'')}")
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")
 
 
 def _silence(error: Garbled | OSError) -> BackendSilent:

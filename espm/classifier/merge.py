@@ -32,9 +32,9 @@ def merge(classification: Classification, groups: Mapping[str, Group], default: 
     :param default: the environment where neither the node nor a group names one.
     :raises espm.errors.InvalidClassification: unknown groups or contradictions, each named.
     """
-    unknown = [name for name in classification.groups if name not in groups]
-    guesses = hints(unknown, groups)
-    _refuse([f"group '{n}' does not exist{g}" for n, g in zip(unknown, guesses, strict=True)])
+    if unknown := [name for name in classification.groups if name not in groups]:
+        pairs = zip(unknown, hints(unknown, groups), strict=True)
+        _refuse([f"group '{name}' does not exist{guess}" for name, guess in pairs])
     applied = _applied(classification.groups, groups)
     environments, parameters = _said(applied, classification)
     faults = _settle("environment", environments, groups)

@@ -34,6 +34,9 @@ KEY_LENGTH = 1000
 #: Psych and PyYAML recurse; nothing that is configured by hand is nested so deep.
 DEPTH = 64
 
+# Made once: what json.dumps makes anew for each call takes longer than a short value.
+_write = json.JSONEncoder().encode
+
 _SURROGATE_PAIR = re.compile(r"(\\\\)|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
 
 
@@ -89,7 +92,7 @@ def _scalar(content: Json) -> str:
     if isinstance(content, float):
         return _float(content)
     if content is None or isinstance(content, bool):
-        return json.dumps(content)
+        return _write(content)
     if isinstance(content, int):
         return _integer(content)
     msg = f"a {type(content).__name__} is not a JSON value"
@@ -124,8 +127,8 @@ def _string(text: str) -> str:
     except UnicodeEncodeError as exc:
         msg = "a string holds half of a surrogate pair, which is not a character"
         raise ValueError(msg) from exc
-    # json.dumps leaves DEL alone, which YAML does not count as printable.
-    return _SURROGATE_PAIR.sub(_character, json.dumps(text)).replace("\x7f", "\\u007f")
+    # JSON leaves DEL alone, which YAML does not count as printable.
+    return _SURROGATE_PAIR.sub(_character, _write(text)).replace("\x7f", "\\u007f")
 
 
 def _character(match: re.Match[str]) -> str:

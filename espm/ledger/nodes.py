@@ -202,9 +202,10 @@ def activate(connection: sa.Connection, node: Node) -> Node:
     changed = {"of": node.generation, "state": active, "updated_at": moment}
     if _ACTIVATE.changed(connection, changed) != 1:
         raise _not_in(NodeState.ADDING)
-    said, begun = node.classification, node.created
-    name, platform = node.certname, node.platform
-    return Node(node.generation, name, platform, active, node.version, said, begun, moment)
+    # Not by replace(), which looks for each field by its name.
+    name, platform, version = node.certname, node.platform, node.version
+    said, created = node.classification, node.created
+    return Node(node.generation, name, platform, active, version, said, created, moment)
 
 
 def _not_in(state: NodeState) -> NodeBusy:
