@@ -1,8 +1,8 @@
 """The API as a WSGI application: ids, routing, authentication, rendering, the access line.
 
-It is called by :mod:`espm.server.gateway` (PEP 3333).  CherryPy's own application in between would
-only carry the request in and the answer back, at 0.3 ms of a core for each launch
-(docs/decisions/0027-no-detour-through-cherrypy.md).
+It is called by :mod:`espm.server.gateway` (PEP 3333 but for the headers).  CherryPy's own
+application in between would only carry the request in and the answer back, at 0.3 ms of a core for
+each launch (docs/decisions/0027-no-detour-through-cherrypy.md).
 """
 
 from __future__ import annotations

@@ -45,6 +45,9 @@ GENESIS = "0" * 64
 Row: TypeAlias = dict[str, Any]
 """The columns of a row of the audit log, by name."""
 
+Who: TypeAlias = tuple[str, str, int, str]
+"""Who asked for something: platform, certname, generation, id of the request."""
+
 Head: TypeAlias = tuple[int, str]
 """Number and hash of the last row."""
 
@@ -166,29 +169,29 @@ def note_opened(connection: sa.Connection, node: Node, kind: IntentKind, request
 
 
 def note_closed(
-    connection: sa.Connection, intent: Intent, outcome: str, moved: Sequence[Any]
+    connection: sa.Connection, intent: Intent, outcome: str, who: Sequence[Any]
 ) -> None:
     """Note how *intent* ended, if that is more than what its certificates tell.
 
-    :param moved: what the update returned that closed it, with :data:`WHO_CLOSED`.
+    :param who: as :data:`Who`; an update that closes it returns it by :data:`WHO_CLOSED`.
     """
     if intent.kind in _TOLD_AT_END:
-        _note(connection, _named(moved), intent.kind, outcome)
+        _note(connection, _named(who), intent.kind, outcome)
 
 
 def note_certificate(
-    connection: sa.Connection, certificate: Certificate, moved: Sequence[Any]
+    connection: sa.Connection, certificate: Certificate, who: Sequence[Any]
 ) -> None:
     """Note what has become of *certificate* just now.
 
-    :param moved: what the update returned that moved it, with :data:`WHO_MOVED`.
+    :param who: as :data:`Who`; an update that moves it returns it by :data:`WHO_MOVED`.
     """
     if certificate.state not in _CERTIFICATES:
         return
     action, outcome = _CERTIFICATES[certificate.state]
     issued = certificate.issued
     known = _told(issued) if issued else {}
-    _note(connection, _named(moved), action, outcome, **known)
+    _note(connection, _named(who), action, outcome, **known)
 
 
 def note_signed(connection: sa.Connection, node: Node, request_id: str, issued: Issued) -> None:
@@ -205,8 +208,8 @@ def _told(issued: Issued) -> dict[str, str]:
     return {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint}
 
 
-def _named(moved: Sequence[Any]) -> Row:
-    return dict(zip(_WHO, moved, strict=True))
+def _named(who: Sequence[Any]) -> Row:
+    return dict(zip(_WHO, who, strict=True))
 
 
 def _note(

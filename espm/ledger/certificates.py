@@ -15,12 +15,12 @@ from espm.ledger.engine import is_duplicate
 from espm.ledger.lists import listed
 from espm.ledger.schema import among, certificates, standing
 from espm.ledger.statements import Statement
-from espm.model import Certificate, CertificateState, IntentKind, NodeState
+from espm.model import Certificate, CertificateState, IntentKind, KeyMaker, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from espm.model import Issued, KeyMaker, Node
+    from espm.model import Issued, Node
 
 _ORDERED, _VALID = CertificateState.ORDERED, CertificateState.VALID
 _REVOKING, _REVOKED = CertificateState.REVOKING, CertificateState.REVOKED
@@ -98,18 +98,23 @@ def refuse_second(connection: sa.Connection, node: Node) -> None:
         raise _exists(node)
 
 
-def fill(connection: sa.Connection, generation: int, issued: Issued) -> Certificate:
+def fill(connection: sa.Connection, who: audit.Who, issued: Issued) -> Certificate:
     """Move the certificate that is ordered for a node to valid.
 
+    :param who: whose it is, and who asked for it.
     :raises espm.errors.BackendRefused: what was issued is not for the key that was ordered.
     :raises espm.errors.Conflict: none is on order any more.
     """
+    generation = who[2]
     values = {"of": generation, "state": _VALID, **rows.issued_values(issued)}
-    filled = _moved(connection, MOVE_ORDERED, values)
-    if filled is None:
+    row = FILL.first(connection, values)
+    if row is None:
         msg = "the certificate is not on order any more"
         raise Conflict(msg)
+    ident, key_sha256, maker = row
+    filled = Certificate(ident, generation, key_sha256, KeyMaker(maker), _VALID, issued)
     _check_key(filled, issued)
+    audit.note_certificate(connection, filled, who)
     return filled
 
 
@@ -262,8 +267,15 @@ def moving_all(states: tuple[CertificateState, ...]) -> Statement:
     return _update(listed(certificates.c.ident, "of"), states)
 
 
+_ORDERED_OF = certificates.c.generation == sa.bindparam("of")
 #: The update of what is ordered for the node :of.
-MOVE_ORDERED = _update(certificates.c.generation == sa.bindparam("of"), (_ORDERED,))
+MOVE_ORDERED = _update(_ORDERED_OF, (_ORDERED,))
+#: The same where all else of it is known.
+FILL = Statement(
+    certificates.update()
+    .where(_ORDERED_OF, among(certificates.c.state, [_ORDERED]))
+    .returning(certificates.c.ident, certificates.c.key_sha256, certificates.c.key_maker)
+)
 
 
 def _conflict(certificate: Certificate, state: CertificateState) -> Conflict:

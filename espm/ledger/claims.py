@@ -91,6 +91,8 @@ FINISH = Statement(
     .values(_END)
     .returning(intents.c.ident, *audit.WHO_CLOSED)
 )
+#: Closes one, whose node is known.
+CLOSE = Statement(intents.update().where(_HELD).values(_END).returning(intents.c.request_id))
 #: What gives a claim up until :due, because of :error.
 GIVEN_UP: dict[str, Any] = {
     "owner": None,
@@ -181,8 +183,30 @@ def finish(
     if len(closed) != len(many):
         raise taken_over()
     for intent in many:
-        replays.settle(connection, intent, done=outcome == "done")
-        audit.note_closed(connection, intent, outcome, closed[intent.ident])
+        note_closed(connection, intent, outcome, closed[intent.ident])
+
+
+def close(connection: sa.Connection, claimant: Claimant, intent: Intent, node: Node) -> audit.Who:
+    """Close a claimed intent of *node* as done; return who asked for it, for :func:`note_closed`.
+
+    :raises espm.errors.NodeBusy: the claim does not stand any more.
+    """
+    given = claimant.held(intent) | {"at": now(), "end": "done"}
+    closed = CLOSE.first(connection, given)
+    if closed is None:
+        raise taken_over()
+    return node.platform, node.certname, node.generation, closed[0]
+
+
+def note_closed(
+    connection: sa.Connection, intent: Intent, outcome: str, who: Sequence[Any]
+) -> None:
+    """Note how *intent*, being closed, ended: for its Idempotency-Key, and in the audit log.
+
+    :param who: as :data:`espm.ledger.audit.Who`.
+    """
+    replays.settle(connection, intent, done=outcome == "done")
+    audit.note_closed(connection, intent, outcome, who)
 
 
 def is_closed(connection: sa.Connection, intent: Intent) -> bool:

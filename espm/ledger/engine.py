@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Seconds that a transaction waits for another one that writes.
 BUSY_SECONDS = 30
 
-_BEGIN, _COMMIT = "BEGIN IMMEDIATE", "COMMIT"
+_BEGIN = "BEGIN IMMEDIATE"
 
 # Options of an engine for SQLite: the connections that are kept to write and to read.
 _WRITERS, _READERS = "espm_writers", "espm_readers"
@@ -113,7 +113,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         try:
             statements.run(connection, _BEGIN)
             yield connection
-            statements.run(connection, _COMMIT)
+            statements.commit(connection)
         finally:
             writers.give_back(connection)
 

@@ -79,10 +79,9 @@ def insert(
 ) -> Node:
     """Begin a life in state adding.
 
-    :raises espm.errors.CertnameTaken: a live node of that name exists.
-    :raises espm.errors.NodeBusy: the same platform's node of that name is being deleted.
+    :raises espm.errors.CertnameTaken: a live node of that name exists; :func:`check_free` says
+        more, in another transaction, for this one is over.
     """
-    _check_free(connection, certname, platform)
     moment = now()
     state, version = NodeState.ADDING, 1
     values = {
@@ -103,7 +102,12 @@ def insert(
     return Node(generation, certname, platform, state, version, classification, moment, moment)
 
 
-def _check_free(connection: sa.Connection, certname: Certname, platform: str) -> None:
+def check_free(connection: sa.Connection, certname: Certname, platform: str) -> None:
+    """Return when there is no live node of that name.
+
+    :raises espm.errors.NodeBusy: the same platform's is being deleted.
+    :raises espm.errors.CertnameTaken: there is another.
+    """
     holder = HOLDER.first(connection, {"name": certname})
     if holder is None:
         return
@@ -216,7 +220,8 @@ def bury(connection: sa.Connection, generations: Sequence[int], end: NodeState) 
     """End the lives of those nodes that are being deleted, and return which these are."""
     if not generations:
         return set()
-    changed = {"state": end, "updated_at": now()}
+    moment = now()
+    changed = {"state": end, "updated_at": moment, "ended_at": moment}
     return {row[0] for row in BURY.rows(connection, {"of": generations, **changed})}
 
 

@@ -69,10 +69,8 @@ _Name = sa.String(CERTNAME_LENGTH).with_variant(
 _Sha256 = sa.String(64)
 
 #: What the tables below are called among the revisions of :mod:`espm.ledger.migrations`.
-REVISION = "0005"
+REVISION = "0006"
 
-LIVE = (NodeState.ADDING, NodeState.ACTIVE, NodeState.DELETING)
-ENDED = (NodeState.DELETED, NodeState.UNDONE)
 USABLE = (CertificateState.ORDERED, CertificateState.VALID)
 STANDING = (*USABLE, CertificateState.REVOKING)
 # Done: whoever claimed it brought it to its end.  Undone: an ADD or CHANGE was taken back.
@@ -111,12 +109,14 @@ nodes = sa.Table(
     sa.Column("classification", sa.Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
     _one_of("state", NodeState),
     sa.CheckConstraint("version > 0", name="version"),
     sqlite_autoincrement=True,
 )
-live = among(nodes.c.state, LIVE)
-ended = among(nodes.c.state, ENDED)
+# Not by the state: an index whose condition names that is written whenever it changes.
+live = nodes.c.ended_at.is_(None)
+ended = nodes.c.ended_at.is_not(None)
 
 certificates = sa.Table(
     "certificates",

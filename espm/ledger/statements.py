@@ -117,6 +117,17 @@ def run(
         raise _as_told(connection, text, error) from error
 
 
+def commit(connection: sa.Connection) -> None:
+    """Commit what was begun by :func:`run`.
+
+    :raises sqlalchemy.exc.DBAPIError: as when SQLAlchemy commits.
+    """
+    try:
+        connection.dialect.do_commit(connection.connection)
+    except sqlite3.Error as error:
+        raise _as_told(connection, "COMMIT", error) from error
+
+
 def _as_told(connection: sa.Connection, text: str, error: sqlite3.Error) -> BaseException:
     """Return what SQLAlchemy raises for *error*."""
     return DBAPIError.instance(text, None, error, sqlite3.Error, dialect=connection.dialect)

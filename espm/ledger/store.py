@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from espm.errors import CertnameTaken
 from espm.ledger import certificates, claims, disowned, leftovers, nodes, replays, rows
 from espm.ledger.claims import now
 from espm.ledger.deletions import Deleting
@@ -60,14 +61,20 @@ class SqlLedger(Deleting, SqlReplays):
         key: OrderedKey | None = None,
     ) -> tuple[Node, Intent]:
         """See :meth:`espm.ports.Ledger.reserve`."""
-        with self._claiming() as (connection, claimed):
-            node = nodes.insert(connection, certname, platform, classification)
-            add = IntentKind.ADD
-            intent = self._claimed(connection, node, add, request_id)
-            claimed.append(intent)
-            ordered = key and certificates.insert(connection, node, add, *key)
-            self._note(connection, intent, ordered)
-            return node, intent
+        add = IntentKind.ADD
+        try:
+            with self._claiming() as (connection, claimed):
+                node = nodes.insert(connection, certname, platform, classification)
+                intent = self._claimed(connection, node, add, request_id)
+                claimed.append(intent)
+                ordered = key and certificates.insert(connection, node, add, *key)
+                self._note(connection, intent, ordered)
+                return node, intent
+        except CertnameTaken:
+            # Asked only now: nearly every name is free, and the index has just told.
+            with reading(self._engine) as connection:
+                nodes.check_free(connection, certname, platform)
+            raise
 
     def begin(
         self,
@@ -125,8 +132,9 @@ class SqlLedger(Deleting, SqlReplays):
         """See :meth:`espm.ports.Ledger.fulfil`."""
         with self._writing() as connection:
             added = nodes.activate(connection, node)
-            certificate = certificates.fill(connection, node.generation, issued)
-            claims.finish(connection, self._claimant, [intent], "done")
+            who = claims.close(connection, self._claimant, intent, node)
+            certificate = certificates.fill(connection, who, issued)
+            claims.note_closed(connection, intent, "done", who)
             return added, certificate
 
     def decline(self, intent: Intent) -> None:

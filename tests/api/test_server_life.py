@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-import cherrypy
 import pytest
 from cherrypy.process.servers import ServerAdapter
 from cherrypy.process.wspbus import Bus
@@ -374,15 +373,6 @@ def test_a_claimed_port_is_given_back(pair: tuple[str, str, trustme.CA]) -> None
     assert server.socket is None
 
 
-class Root:
-    """A CherryPy application."""
-
-    @cherrypy.expose  # type: ignore[untyped-decorator] # CherryPy has no types
-    def hello(self) -> str:
-        """Answer."""
-        return "ok"
-
-
 @pytest.fixture
 def bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
     """Make a bus of the test's own; the one of CherryPy is everybody's."""
@@ -398,9 +388,8 @@ def test_cherrypy_drives_the_server(
     """CherryPy's bus starts and stops it, a port claimed before included."""
     lines: list[str] = []
     bus.subscribe("log", lambda msg, level: lines.append(msg))
-    app = cherrypy.Application(Root(), "", {"/": {}})
     adapter = Adapter(build_context(*pair[:2]))
-    server = build_server(("127.0.0.1", 0), app, adapter, LIMITS)
+    server = build_server(("127.0.0.1", 0), Application(), adapter, LIMITS)
     server.claim()
     ServerAdapter(bus, httpserver=server, bind_addr=server.bind_addr).subscribe()
     bus.start()

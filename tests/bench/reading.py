@@ -90,7 +90,7 @@ def fill(path: Path, rows: int) -> None:
     said = '{"environment": null, "groups": [], "classes": {}, "parameters": {"role": "web"}}'
     with closing(sqlite3.connect(path)) as database, database:
         database.executemany(
-            "INSERT INTO nodes VALUES (?, ?, 'cloud', 'active', 1, ?, ?, ?)",
+            "INSERT INTO nodes VALUES (?, ?, 'cloud', 'active', 1, ?, ?, ?, NULL)",
             ((n, f"web-{n}.bench.example.com", said, moment, moment) for n in range(1, rows + 1)),
         )
     if rows > 100_000:

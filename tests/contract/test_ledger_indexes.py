@@ -108,7 +108,18 @@ QUERIES: dict[str, tuple[Making, str]] = {
         ),
         "pk_certificates|PRIMARY KEY",
     ),
+    "close one": (
+        lambda _n: (
+            claims.CLOSE,
+            {"of": "i7", "by": "me", "tries": 0, "at": None, "end": None},
+        ),
+        "uq_intents_ident|sqlite_autoindex_intents",
+    ),
     "fill": (
+        lambda n: (certificates.FILL, {"of": n.generation, "state": "void"}),
+        "(uq|ix)_certificates_",
+    ),
+    "decline": (
         lambda n: (certificates.MOVE_ORDERED, {"of": n.generation, "state": "void"}),
         "uq_intents_open",
     ),
@@ -116,11 +127,13 @@ QUERIES: dict[str, tuple[Making, str]] = {
 
 # Three lives of each of a thousand names, the first two over: two in three rows are history.
 _FILL = """
-INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
+INSERT INTO nodes
+  (certname, platform, state, version, classification, created_at, updated_at, ended_at)
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
 SELECT 'n' || (i % 1000), 'p' || (i % 3), CASE WHEN i <= 1000 THEN 'undone'
   WHEN i <= 2000 THEN 'deleted' ELSE 'active' END, 1,
-  '{"environment": null, "groups": [], "classes": {}, "parameters": {}}', :now, :now FROM n
+  '{"environment": null, "groups": [], "classes": {}, "parameters": {}}', :now, :now,
+  CASE WHEN i <= 2000 THEN :now END FROM n
 """
 _FILL_CERTIFICATES = """
 INSERT INTO certificates (generation, key_sha256, key_maker, state)

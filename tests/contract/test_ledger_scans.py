@@ -39,7 +39,8 @@ _NAMED = (
 #: What may read all of something, as it begins, and why.
 _MAY = {
     "SELECT count(certificates.ident)": "espm doctor says of how many it will look at",
-    f"{_NAMED} WHERE certificates.state IN ('ordered', 'valid', 'revoking') AND nodes.state IN": (
+    f"{_NAMED} WHERE certificates.state IN ('ordered', 'valid', 'revoking') "
+    "AND nodes.ended_at IS NOT": (
         "what stands of lives that are over: once in ten seconds, 0.16 s for a million live nodes"
     ),
     "INSERT INTO nodes": "SQLite has a look for rows that wait for it, which it never has to take",

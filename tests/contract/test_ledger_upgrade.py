@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
@@ -18,11 +19,13 @@ from espm.errors import (
     ConfigError,
     LedgerLocked,
     MigrationNeeded,
+    NodeBusy,
 )
 from espm.ledger import backup, current, lock, open_ledger, scripts, upgrade
 from espm.ledger.indexes import metadata
-from espm.ledger.schema import REVISION
-from tests.contract.lives import WEB, active
+from espm.ledger.schema import REVISION, nodes
+from espm.model import NodeState
+from tests.contract.lives import WEB, active, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +103,37 @@ def test_the_migrations_make_what_the_tables_say(empty_url: str) -> None:
         metadata.drop_all(connection)
         metadata.create_all(connection)
         assert described(connection) == migrated
+
+
+_LIVES = """
+INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
+VALUES ('web.example.com', 'cloud', '{state}', 1,
+  '{{"environment":null,"groups":[],"classes":{{}},"parameters":{{}}}}',
+  '2026-11-21 04:20:20.000000', '2026-11-21 04:20:2{second}.000000')
+"""
+
+
+def test_lives_that_were_over_are_over_after_an_upgrade(empty_url: str) -> None:
+    """The schema before 0006 told by the state alone; its names are taken and free as they were."""
+    with connected(empty_url) as connection:
+        config = scripts.config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        for second, state in enumerate(("undone", "deleted", "deleting")):
+            row = _LIVES.format(state=state, second=second)
+            connection.execute(sa.text(row.replace(":", "\\:")))
+
+    upgrade(empty_url)
+
+    with open_ledger(empty_url) as ledger:
+        node = ledger.node("cloud", WEB)
+        assert node.state is NodeState.DELETING
+        with pytest.raises(NodeBusy):
+            reserve(ledger, WEB)
+    with connected(empty_url) as connection:
+        rows = connection.execute(sa.select(nodes.c.ended_at).order_by(nodes.c.generation))
+        ends = [end and end.second for (end,) in rows]
+    assert ends == [20, 21, None]
 
 
 def test_an_empty_ledger_is_not_opened(empty_url: str) -> None:

@@ -51,8 +51,8 @@ def filled(path: Path, found: Sequence[Issued]) -> None:
             each = found[row % DISTINCT]
             dates = (f"{end:%Y-%m-%d %H:%M:%S.%f}" for end in (each.not_before, each.not_after))
             values = (each.key_sha256, f"{each.serial:x}", each.fingerprint, each.pem)
-            node = (row, f"web-{row}.example.com", "cloud", "deleted", 1, "{}", moment, moment)
-            database.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", node)
+            node = (row, f"web-{row}.example.com", "cloud", "deleted", 1, "{}", *[moment] * 3)
+            database.execute("INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", node)
             database.execute(_CERTIFICATES, (row, *values, *dates, moment))
 
 
