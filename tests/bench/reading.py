@@ -21,7 +21,7 @@ from tests.bench.figure import Figure, announce, say
 from tests.bench.site import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.api.platform import Door
 
@@ -63,7 +63,6 @@ class Bare:
 
 def figures() -> Iterator[Figure]:
     """Measure each request beside the bare handler, at each number of rows."""
-    cherrypy.config.update({"log.screen": False, "environment": "embedded"})
     with Path(os.devnull).open("w") as nowhere:
         # As the daemon does: a line of each request is written, here to nobody.
         log.configure(stream=nowhere)
@@ -101,8 +100,7 @@ def _figure(door: Door, ask: Ask, rows: int) -> Figure:
     ours = door.app
     with caller(door) as client:
         answer = json.loads(client.call(ask.method, ask.path, ask.body, expect=ask.status))
-        bare = cherrypy.Application(Bare(answer), "", {"/": {"log.screen": False}})
-        bare.log.access_log.disabled = True
+        bare = _bare(answer)
         rates: tuple[list[float], list[float]] = ([], [])
         for number in range(WARM_UP + TURNS):
             for app, status, kept in zip((ours, bare), (ask.status, 200), rates, strict=True):
@@ -113,6 +111,19 @@ def _figure(door: Door, ask: Ask, rows: int) -> Figure:
     door.app = ours
     work = f"{ask.work}, {rows:,} rows"
     return Figure("read", work, "a bare CherryPy handler with that answer", *rates, "/s", 0.5)
+
+
+def _bare(answer: Any) -> Any:
+    """Return the handler as an application, with the headers where CherryPy looks for them."""
+    handler = cherrypy.Application(Bare(answer), "", {"/": {"log.screen": False}})
+    handler.log.access_log.disabled = True
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        for name, value in environ["espm.headers"].items():
+            environ["HTTP_" + name.replace("-", "_").upper()] = value
+        return handler(environ, start_response)  # type: ignore[no-any-return]
+
+    return application
 
 
 def _rate(client: Caller, ask: Ask, status: int) -> float:
