@@ -33,7 +33,7 @@ _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 # An answer that is compressed is nothing that we could read.
 _ALWAYS = "Accept: */*\r\nAccept-Encoding: identity\r\nUser-Agent: espm\r\n"
 
-# Made once: what json.dumps makes anew for each call takes longer than a short value.
+# Without json.dumps, which asks first for each of its options whether it was given.
 _write = jsonlib.JSONEncoder().encode
 
 

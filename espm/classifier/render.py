@@ -34,7 +34,7 @@ KEY_LENGTH = 1000
 #: Psych and PyYAML recurse; nothing that is configured by hand is nested so deep.
 DEPTH = 64
 
-# Made once: what json.dumps makes anew for each call takes longer than a short value.
+# Without json.dumps, which asks first for each of its options whether it was given.
 _write = json.JSONEncoder().encode
 
 _SURROGATE_PAIR = re.compile(r"(\\\\)|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from espm.ledger import rows
-from espm.ledger.schema import certificates, ended, nodes, standing, usable
+from espm.ledger.schema import certificates, ended, nodes, standing, unended, usable
 from espm.model import CertificateState, Certname
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def latest(generation: int) -> sa.Select[Any]:
 def orders(certname: str, key_sha256: str) -> sa.Select[Any]:
     """Return the query for what is ordered or valid of that name and key, of whichever life."""
     return _named().where(
-        nodes.c.certname == certname, certificates.c.key_sha256 == key_sha256, usable
+        nodes.c.certname == certname, certificates.c.key_sha256 == key_sha256, unended, usable
     )
 
 

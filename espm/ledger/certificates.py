@@ -249,32 +249,38 @@ _THIS = certificates.c.ident == sa.bindparam("of")
 _BY_IDENT = sa.select(certificates).where(_THIS)
 
 
+# What _noted reads.
+_ALL = (certificates, *audit.WHO_MOVED)
+
+
 # What is set is said by the parameters that have the names of columns.
-def _update(this: sa.ColumnElement[bool], states: tuple[CertificateState, ...]) -> Statement:
+def _update(
+    this: sa.ColumnElement[bool], states: tuple[CertificateState, ...], told: tuple[Any, ...]
+) -> Statement:
     moving = certificates.update().where(this, among(certificates.c.state, states))
-    return Statement(moving.returning(certificates, *audit.WHO_MOVED))
+    return Statement(moving.returning(*told))
 
 
 @cache
 def moving(states: tuple[CertificateState, ...]) -> Statement:
     """Return the update of the certificate :of if it is in one of *states*."""
-    return _update(_THIS, states)
+    return _update(_THIS, states, _ALL)
 
 
 @cache
 def moving_all(states: tuple[CertificateState, ...]) -> Statement:
     """Return the update of those of the certificates :of that are in one of *states*."""
-    return _update(listed(certificates.c.ident, "of"), states)
+    return _update(listed(certificates.c.ident, "of"), states, _ALL)
 
 
 _ORDERED_OF = certificates.c.generation == sa.bindparam("of")
 #: The update of what is ordered for the node :of.
-MOVE_ORDERED = _update(_ORDERED_OF, (_ORDERED,))
+MOVE_ORDERED = _update(_ORDERED_OF, (_ORDERED,), _ALL)
 #: The same where all else of it is known.
-FILL = Statement(
-    certificates.update()
-    .where(_ORDERED_OF, among(certificates.c.state, [_ORDERED]))
-    .returning(certificates.c.ident, certificates.c.key_sha256, certificates.c.key_maker)
+FILL = _update(
+    _ORDERED_OF,
+    (_ORDERED,),
+    (certificates.c.ident, certificates.c.key_sha256, certificates.c.key_maker),
 )
 
 

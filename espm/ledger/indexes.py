@@ -26,6 +26,7 @@ from espm.ledger.schema import (
     replays,
     standing,
     still_open,
+    unended,
     usable,
 )
 
@@ -43,7 +44,7 @@ _index("ix_nodes_ended", nodes.c.platform, nodes.c.certname, nodes.c.generation,
 _index("uq_certificates_usable", certificates.c.generation, where=usable, unique=True)
 _index("ix_certificates_standing", certificates.c.generation, where=standing)
 _index("ix_certificates_ended", certificates.c.ended_at, where=certificates.c.ended_at.is_not(None))
-sa.Index("ix_certificates_key", certificates.c.key_sha256)
+_index("ix_certificates_key", certificates.c.key_sha256, where=unended)
 sa.Index("ix_certificates_generation", certificates.c.generation, certificates.c.ident)
 
 _index("uq_intents_open", intents.c.generation, intents.c.kind, where=still_open, unique=True)

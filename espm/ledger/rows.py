@@ -68,7 +68,7 @@ def node_of(row: Sequence[Any]) -> Node:
 
     A page of nodes is looked up by place: by name it took twice the time.
     """
-    generation, certname, platform, state, version, said, created, updated, *_ = row
+    generation, certname, platform, state, version, said, created, updated, _ended = row
     return Node(
         generation=generation,
         certname=Certname(certname),

@@ -148,6 +148,8 @@ certificates = sa.Table(
 )
 standing = among(certificates.c.state, STANDING)
 usable = among(certificates.c.state, USABLE)
+# All that is usable, and what was declined, which has no end.
+unended = certificates.c.ended_at.is_(None)
 
 intents = sa.Table(
     "intents",

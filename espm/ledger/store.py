@@ -61,20 +61,30 @@ class SqlLedger(Deleting, SqlReplays):
         key: OrderedKey | None = None,
     ) -> tuple[Node, Intent]:
         """See :meth:`espm.ports.Ledger.reserve`."""
-        add = IntentKind.ADD
+        given = certname, platform, classification
         try:
-            with self._claiming() as (connection, claimed):
-                node = nodes.insert(connection, certname, platform, classification)
-                intent = self._claimed(connection, node, add, request_id)
-                claimed.append(intent)
-                ordered = key and certificates.insert(connection, node, add, *key)
-                self._note(connection, intent, ordered)
-                return node, intent
+            return self._reserve(given, request_id, key)
         except CertnameTaken:
             # Asked only now: nearly every name is free, and the index has just told.
             with reading(self._engine) as connection:
                 nodes.check_free(connection, certname, platform)
-            raise
+        # Whoever had it has let go of it meanwhile.
+        return self._reserve(given, request_id, key)
+
+    def _reserve(
+        self,
+        given: tuple[Certname, str, Classification],
+        request_id: str,
+        key: OrderedKey | None,
+    ) -> tuple[Node, Intent]:
+        add = IntentKind.ADD
+        with self._claiming() as (connection, claimed):
+            node = nodes.insert(connection, *given)
+            intent = self._claimed(connection, node, add, request_id)
+            claimed.append(intent)
+            ordered = key and certificates.insert(connection, node, add, *key)
+            self._note(connection, intent, ordered)
+            return node, intent
 
     def begin(
         self,

@@ -66,7 +66,8 @@ def upgrade(url: str) -> None:
     :raises espm.errors.LedgerLocked: an espm works on this ledger.
     :raises espm.errors.MigrationNeeded: the ledger is newer than this espm.
     :raises espm.errors.ConfigError: the URL is wrong or the driver missing.
-    :raises espm.errors.BackendUnavailable: the database does not answer; nothing was changed.
+    :raises espm.errors.BackendUnavailable: the database does not answer, or not as it must, and
+        the message has its reason; nothing was changed.
     """
     parsed = parse(url)
     with lock(url):
@@ -78,7 +79,10 @@ def upgrade(url: str) -> None:
             raise MigrationNeeded(_newer(has))
         from espm.ledger import scripts  # noqa: PLC0415 - see above
 
-        with writing(engine) as connection:
+        with explaining, writing(engine) as connection:
+            if connection.dialect.name == "postgresql":
+                # What goes over all of history takes as long as there is history.
+                connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             scripts.run(connection)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Ledger(Replays, Protocol):
     """What espm did and set out to do; the only durable truth of its own.
 
-    Every method is one transaction, durable when it returns, and raises
+    What a method writes is one transaction, durable when it returns, and it raises
     :exc:`~espm.errors.BackendUnavailable` when the database is away, full or broken; then
     nothing of it happened.  States change by compare-and-swap.
 

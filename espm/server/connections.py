@@ -208,7 +208,7 @@ def build_server(
     """Return a server that does not listen yet.
 
     :param bind_addr: host and port; port 0 takes a free one.
-    :param wsgi_app: gets, besides the usual environ, ``espm.connection``: set its
+    :param wsgi_app: gets what :mod:`espm.server.gateway` says, with ``espm.connection``: set its
         ``authenticated`` once the client's key was found good.
     :param adapter: TLS; its ``context`` may be replaced while the server runs.
     """

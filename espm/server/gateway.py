@@ -1,4 +1,6 @@
-"""How a complete request reaches the application, and its answer the client (PEP 3333).
+"""How a complete request reaches the application, and its answer the client.
+
+By PEP 3333, but that the headers come in one dict, ``espm.headers``, by their lower-case names.
 
 cheroot's own way takes apart and puts together, piece by piece, what is whole here already: the
 request was read and parsed, and the answer goes out in one write.
@@ -101,9 +103,8 @@ class _Said:
 def _environ(conn: Connection, head: Head, body: bytes) -> dict[str, Any]:
     """Return what the application is told of a request.
 
-    As PEP 3333 has it but for the headers, which are ``espm.headers``, by lower-case name: as
-    variables the application would only make that of them again.  Beside it the target as it came
-    is ``REQUEST_URI``, and the connection ``espm.connection``.
+    Headers are no variables, of which the application would only make headers again.  Beside them
+    the target as it came is ``REQUEST_URI``, and the connection ``espm.connection``.
     """
     host, port = conn.server.bind_addr
     return {

@@ -120,7 +120,8 @@ def _bare(answer: Any) -> Any:
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         for name, value in environ["espm.headers"].items():
-            environ["HTTP_" + name.replace("-", "_").upper()] = value
+            variable = name.replace("-", "_").upper()
+            environ[variable if variable.startswith("CONTENT_") else f"HTTP_{variable}"] = value
         return handler(environ, start_response)  # type: ignore[no-any-return]
 
     return application

@@ -10,9 +10,10 @@ from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from espm.errors import BackendUnavailable
-from espm.ledger import statements
+from espm.ledger import scripts, statements
 from espm.model import (
     Certname,
     Classification,
@@ -62,6 +63,31 @@ def issued(key: str = KEY, serial: int = 2**160 - 1) -> Issued:
     start = datetime(2026, 11, 21, 4, 5, 6, 789, tzinfo=UTC)
     pem = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
     return Issued(pem, serial, "f0" * 32, key, start, start + timedelta(days=1825))
+
+
+# A life of WEB as every schema since the first takes it.
+_LIFE = """
+INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
+VALUES ('web.example.com', 'cloud', '{state}', 1,
+  '{{"environment":null,"groups":[],"classes":{{}},"parameters":{{}}}}',
+  '2026-11-21 04:20:20.000000', '2026-11-21 04:20:2{second}.000000')
+"""
+
+
+def make_older(url: str, revision: str, *states: str) -> None:
+    """Make a ledger with an older schema, in which ``WEB`` had one life after the other.
+
+    :param revision: the schema's.
+    :param states: of the lives; the first changed last at 20 seconds, the next at 21.
+    """
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config = scripts.config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for second, state in enumerate(states):
+            connection.exec_driver_sql(_LIFE.format(state=state, second=second))
+    engine.dispose()
 
 
 @contextmanager

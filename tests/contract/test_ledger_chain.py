@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 
-from espm.ledger import Head, audit, backup, chain, open_chain, open_ledger, scripts, upgrade
+from espm.ledger import Head, audit, backup, chain, open_chain, open_ledger, upgrade
 from espm.ledger.schema import audit as rows_of_audit
 from espm.ledger.schema import audit_head
 from espm.model import IntentKind
-from tests.contract.lives import PLAIN, WEB, active, begin, delete
+from tests.contract.lives import PLAIN, WEB, active, begin, delete, make_older
 from tests.contract.test_ledger_audit import fault, outline, told
 
 if TYPE_CHECKING:
@@ -307,23 +306,9 @@ def test_a_backup_has_the_same_log(sqlite_url: str, tmp_path: Path) -> None:
     assert look(saved, Head(9, told(sqlite_url)[-1]["hash"])) is not None
 
 
-_OLD_NODE = """
-INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
-VALUES ('web.example.com', 'cloud', 'active', 1,
-  '{"environment":null,"groups":[],"classes":{},"parameters":{}}',
-  '2026-11-21 04:20:20.000000', '2026-11-21 04:20:20.000000')
-"""
-
-
 def test_the_log_of_an_older_ledger_begins_with_the_upgrade(empty_url: str) -> None:
     """Nodes from before stay, nothing is told of their past, and what is done to them is."""
-    engine = sa.create_engine(empty_url)
-    with engine.begin() as connection:
-        config = scripts.config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(sa.text(_OLD_NODE.replace(":", "\\:")))
-    engine.dispose()
+    make_older(empty_url, "0001", "active")
 
     upgrade(empty_url)
 

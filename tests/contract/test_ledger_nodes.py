@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from espm.errors import (
     NodeBusy,
     NodeUnknown,
 )
+from espm.ledger import nodes
 from espm.model import (
     Certname,
     Classification,
@@ -68,6 +69,22 @@ def test_a_dying_name_is_busy_for_its_platform_and_taken_for_others(ledger: Ledg
         reserve(ledger)
     with pytest.raises(CertnameTaken):
         reserve(ledger, platform="other")
+
+
+def test_a_name_that_is_let_go_of_while_it_is_asked_for_is_free(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose it is is asked in a second look, by when it may be nobody's."""
+    dying = begin(ledger, active(ledger), IntentKind.DELETE)
+    check_free = nodes.check_free
+
+    def late(*given: Any) -> None:
+        ledger.bury(dying)
+        check_free(*given)
+
+    monkeypatch.setattr(nodes, "check_free", late)
+
+    assert reserve(ledger)[0].state is NodeState.ADDING
 
 
 def test_a_name_is_free_again_after_its_life(ledger: Ledger) -> None:

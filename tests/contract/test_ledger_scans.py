@@ -220,7 +220,7 @@ def test_nobody_waits_for_a_second_connection_while_holding_one(
     """SQLite has few of them, so threads that did would wait for each other."""
     held = threading.local()
 
-    def take(few: Few, seconds: float) -> sa.Connection | None:
+    def take(few: Few, seconds: float) -> sa.Connection:
         assert not getattr(held, "one", False), "it has one already"
         held.one = True
         return Few.take(few, seconds)

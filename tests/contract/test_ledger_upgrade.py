@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
@@ -25,7 +24,7 @@ from espm.ledger import backup, current, lock, open_ledger, scripts, upgrade
 from espm.ledger.indexes import metadata
 from espm.ledger.schema import REVISION, nodes
 from espm.model import NodeState
-from tests.contract.lives import WEB, active, reserve
+from tests.contract.lives import WEB, active, make_older, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,23 +104,9 @@ def test_the_migrations_make_what_the_tables_say(empty_url: str) -> None:
         assert described(connection) == migrated
 
 
-_LIVES = """
-INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
-VALUES ('web.example.com', 'cloud', '{state}', 1,
-  '{{"environment":null,"groups":[],"classes":{{}},"parameters":{{}}}}',
-  '2026-11-21 04:20:20.000000', '2026-11-21 04:20:2{second}.000000')
-"""
-
-
 def test_lives_that_were_over_are_over_after_an_upgrade(empty_url: str) -> None:
     """The schema before 0006 told by the state alone; its names are taken and free as they were."""
-    with connected(empty_url) as connection:
-        config = scripts.config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
-        for second, state in enumerate(("undone", "deleted", "deleting")):
-            row = _LIVES.format(state=state, second=second)
-            connection.execute(sa.text(row.replace(":", "\\:")))
+    make_older(empty_url, "0005", "undone", "deleted", "deleting")
 
     upgrade(empty_url)
 
@@ -183,10 +168,26 @@ def test_nothing_is_upgraded_under_a_running_espm(url: str) -> None:
         upgrade(url)
 
 
+def test_an_upgrade_takes_the_time_that_its_rows_take(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes over all of history is not cut off as a launch would be; a lock's wait still is."""
+    limits: list[str] = []
+
+    def look(connection: sa.Connection) -> None:
+        shown = [sa.text(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")]
+        limits.extend(str(connection.execute(show).scalar()) for show in shown)
+
+    monkeypatch.setattr(scripts, "run", look)
+    upgrade(postgres_url)
+
+    assert limits == ["0", "30s"]
+
+
 def test_an_upgrade_that_fails_leaves_nothing(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it is one transaction, on SQLite too."""
+    """All of it is one transaction, on SQLite too; whoever upgrades reads why."""
     cause = sqlite3.OperationalError("disk I/O error")
 
     def broken(*_args: object) -> None:
@@ -194,7 +195,7 @@ def test_an_upgrade_that_fails_leaves_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr("alembic.op.bulk_insert", broken)
-        with pytest.raises(BackendUnavailable):
+        with pytest.raises(BackendUnavailable, match="disk I/O error"):
             upgrade(empty_url)
 
     assert current(empty_url) is None

@@ -74,6 +74,7 @@ def faults(books: Books, holdings: Holdings, enc: Path) -> list[str]:
     """Return everything that is not as it must be when espm has settled."""
     return [
         *_half_made(books),
+        *_half_ended(books),
         *_unaccounted_certificates(books, holdings),
         *_unaccounted_revocations(books, holdings),
         *_unaccounted_requests(books, holdings),
@@ -90,6 +91,13 @@ def _half_made(books: Books) -> Iterator[str]:
     for row in books.certificates:
         if row["state"] not in {"valid", "revoked", "void"}:
             yield f"a certificate of generation {row['generation']} stays in {row['state']}"
+
+
+def _half_ended(books: Books) -> Iterator[str]:
+    """Compare the two columns that tell whether a life is over."""
+    for row in books.nodes:
+        if (row["state"] in {"deleted", "undone"}) != (row["ended_at"] is not None):
+            yield f"{row['certname']} is {row['state']}, and has its end at {row['ended_at']}"
 
 
 def _unaccounted_certificates(books: Books, holdings: Holdings) -> Iterator[str]:

@@ -17,19 +17,20 @@ _ENDED = sa.text("ended_at IS NOT NULL")
 
 
 def upgrade() -> None:
-    """Add the column, exchange the indexes; a key is found whatever its certificate's state."""
+    """Add the column to nodes, and exchange the indexes that named the state."""
     op.add_column("nodes", sa.Column("ended_at", sa.DateTime(timezone=True)))
-    op.execute("UPDATE nodes SET ended_at = updated_at WHERE state IN ('deleted', 'undone')")
+    # Before all of history is written, each row of which would be written into an index as well.
     for name in ("uq_nodes_live", "ix_nodes_live", "ix_nodes_ended"):
         op.drop_index(name, "nodes")
-    _index("uq_nodes_live", ["certname"], _LIVE, unique=True)
-    _index("ix_nodes_live", ["platform", "certname"], _LIVE)
-    _index("ix_nodes_ended", ["platform", "certname", "generation"], _ENDED)
+    op.execute("UPDATE nodes SET ended_at = updated_at WHERE state IN ('deleted', 'undone')")
+    _index("uq_nodes_live", "nodes", ["certname"], _LIVE, unique=True)
+    _index("ix_nodes_live", "nodes", ["platform", "certname"], _LIVE)
+    _index("ix_nodes_ended", "nodes", ["platform", "certname", "generation"], _ENDED)
     op.drop_index("ix_certificates_key", "certificates")
-    op.create_index("ix_certificates_key", "certificates", ["key_sha256"])
+    _index("ix_certificates_key", "certificates", ["key_sha256"], _LIVE)
 
 
-def _index(name: str, columns: list[str], where: sa.TextClause, *, unique: bool = False) -> None:
-    op.create_index(
-        name, "nodes", columns, unique=unique, sqlite_where=where, postgresql_where=where
-    )
+def _index(
+    name: str, table: str, columns: list[str], where: sa.TextClause, *, unique: bool = False
+) -> None:
+    op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
