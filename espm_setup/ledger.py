@@ -99,6 +99,9 @@ def _unlink(paths: list[str]) -> None:
 def _backed_up(url: str, file: Path) -> str | None:
     if not file.exists():
         return None
+    # Before there is a copy: where an espm works on it, none of this can be.
+    with ledgers.lock(url):
+        pass
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     copy = file.with_name(f"{file.name}.backup-{stamp}")
     ledgers.backup(url, copy)

@@ -33,7 +33,7 @@ NEEDS_PUPPET = True
 
 SPEC = """
 # Absolute path of Puppet Server's command, or of one that takes "ca sign" and so on like it and
-# passes its exit code on: by a 0 espm knows that a certificate was signed for it.
+# passes its exit code on: 0 has to mean that this very call signed the CSR.
 program = path(default="/opt/puppetlabs/bin/puppetserver")
 # Absolute path of the puppet.conf of the CA; espm's user must be able to read the key it names.
 config = path(default="/etc/puppetlabs/puppet/puppet.conf")

@@ -173,7 +173,10 @@ def is_duplicate(error: IntegrityError) -> bool:
 
 def _connect_sqlite(url: sa.URL, options: dict[str, Any]) -> sa.Engine:
     if not database_file(url).exists():
-        msg = "the ledger was not created yet: run espm_setup --upgrade"
+        msg = (
+            "there is no ledger in the place that [ledger] url names: put back the one that was "
+            "there, or, for a new and empty one, run espm_setup --upgrade"
+        )
         raise MigrationNeeded(msg)
     # By their names: what has them in an order would have to be brought into it (statements).
     engine = sa.create_engine(url, paramstyle="named", **(options or {"poolclass": NullPool}))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from configobj import ConfigObj
 
-from espm import x509
+from espm import ledger, x509
 from espm.config.spec import keys, specification
 from espm_setup import client, files, hooks, puppet
 from espm_setup.__main__ import main
@@ -446,6 +446,18 @@ def test_the_ledger_is_saved_before_it_is_upgraded(machine: Machine) -> None:
     assert machine.setup("--upgrade") == 0
     (copy,) = (machine.root / "espm/var").glob("ledger.db.backup-*")
     assert copy.stat().st_size > 0
+
+
+def test_nothing_is_saved_of_a_ledger_that_an_espm_works_on(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each try would leave one more copy."""
+    var = machine.root / "espm/var"
+    with ledger.lock(f"sqlite:///{var}/ledger.db"):
+        assert machine.setup("--upgrade") == 1
+
+    assert "another espm works on this ledger" in capsys.readouterr().err
+    assert not list(var.glob("ledger.db.backup-*"))
 
 
 def test_the_command_that_signs_names_the_puppet_conf() -> None:

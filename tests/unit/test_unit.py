@@ -27,7 +27,7 @@ LINES = {
     "NotifyAccess": "main",
     "RestartPreventExitStatus": "78",
     "ProtectSystem": "strict",
-    "ReadWritePaths": "-/opt/espm/var /opt/espm/enc",
+    "ReadWritePaths": "-/opt/espm/var -/opt/espm/enc",
     "CapabilityBoundingSet": "",
     "AmbientCapabilities": "",
     "NoNewPrivileges": "yes",
