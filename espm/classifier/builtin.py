@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SPEC = """
 # Directory of the documents that espm_enc prints; espm_setup prepares it.
 directory = path(default="/opt/espm/enc")
-# Group of Puppet Server's user, to which espm_setup gave the directory; another gets it by chgrp -R.
+# Group of Puppet Server's user, to which espm_setup gave the directory; change that by chgrp -R.
 group = string(default="puppet")
 # YAML file of the node groups, which is yours: espm only reads it.
 groups_file = path(default="/opt/espm/etc/groups.yaml")
