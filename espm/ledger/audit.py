@@ -21,7 +21,7 @@ import json
 import logging
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -45,13 +45,9 @@ GENESIS = "0" * 64
 Row: TypeAlias = dict[str, Any]
 """The columns of a row of the audit log, by name."""
 
-Who: TypeAlias = tuple[str, str, int, str]
-"""Who asked for something: platform, certname, generation, id of the request."""
-
 Head: TypeAlias = tuple[int, str]
 """Number and hash of the last row."""
 
-_WHO = ("platform", "certname", "generation", "request_id")
 _NOTES = "espm_audit_notes"
 _write = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr
@@ -105,6 +101,20 @@ _MOVE_HEAD = Statement(
     .values(number=sa.bindparam("to"), hash=sa.bindparam("last"))
 )
 _ADD = Statement(audit.insert())
+
+
+class Who(NamedTuple):
+    """Who asked for something, and for which life: the columns of a row of that name."""
+
+    platform: str
+    certname: str
+    generation: int
+    request_id: str
+
+    @classmethod
+    def of(cls, node: Node, request_id: str) -> Who:
+        """Return who asked for what is done with *node*, by the request with that id."""
+        return cls(node.platform, node.certname, node.generation, request_id)
 
 
 class Known:
@@ -165,7 +175,7 @@ def writing(engine: sa.Engine, known: Known) -> Iterator[sa.Connection]:
 def note_opened(connection: sa.Connection, node: Node, kind: IntentKind, request_id: str) -> None:
     """Note that an intent of *kind* was begun, if it will be carried on until it is done."""
     if kind in _PROMISED:
-        _note(connection, _of(node, request_id), kind, "begun")
+        _note(connection, Who.of(node, request_id), kind, "begun")
 
 
 def note_closed(
@@ -176,7 +186,7 @@ def note_closed(
     :param who: as :data:`Who`; an update that closes it returns it by :data:`WHO_CLOSED`.
     """
     if intent.kind in _TOLD_AT_END:
-        _note(connection, _named(who), intent.kind, outcome)
+        _note(connection, who, intent.kind, outcome)
 
 
 def note_certificate(
@@ -191,36 +201,28 @@ def note_certificate(
     action, outcome = _CERTIFICATES[certificate.state]
     issued = certificate.issued
     known = _told(issued) if issued else {}
-    _note(connection, _named(who), action, outcome, **known)
+    _note(connection, who, action, outcome, **known)
 
 
 def note_signed(connection: sa.Connection, node: Node, request_id: str, issued: Issued) -> None:
     """Note that the CA has signed a certificate for *node* that is not the one ordered."""
-    _note(connection, _of(node, request_id), IntentKind.ISSUE, "done", **_told(issued))
-
-
-def _of(node: Node, request_id: str) -> Row:
-    who: Row = {"platform": node.platform, "certname": node.certname}
-    return who | {"generation": node.generation, "request_id": request_id}
+    _note(connection, Who.of(node, request_id), IntentKind.ISSUE, "done", **_told(issued))
 
 
 def _told(issued: Issued) -> dict[str, str]:
     return {"serial": f"{issued.serial:X}", "fingerprint": issued.fingerprint}
 
 
-def _named(who: Sequence[Any]) -> Row:
-    return dict(zip(_WHO, who, strict=True))
-
-
 def _note(
     connection: sa.Connection,
-    who: Row,
+    who: Sequence[Any],
     action: IntentKind,
     outcome: str,
     **certificate: str,
 ) -> None:
     row = {"serial": None, "fingerprint": None, **certificate}
-    row |= {"action": str(action), "outcome": outcome, **who}
+    row |= {"action": str(action), "outcome": outcome}
+    row |= zip(Who._fields, who, strict=True)
     connection.info[_NOTES].append(row)
 
 

@@ -105,14 +105,13 @@ def fill(connection: sa.Connection, who: audit.Who, issued: Issued) -> Certifica
     :raises espm.errors.BackendRefused: what was issued is not for the key that was ordered.
     :raises espm.errors.Conflict: none is on order any more.
     """
-    generation = who[2]
-    values = {"of": generation, "state": _VALID, **rows.issued_values(issued)}
+    values = {"of": who.generation, "state": _VALID, **rows.issued_values(issued)}
     row = FILL.first(connection, values)
     if row is None:
         msg = "the certificate is not on order any more"
         raise Conflict(msg)
     ident, key_sha256, maker = row
-    filled = Certificate(ident, generation, key_sha256, KeyMaker(maker), _VALID, issued)
+    filled = Certificate(ident, who.generation, key_sha256, KeyMaker(maker), _VALID, issued)
     _check_key(filled, issued)
     audit.note_certificate(connection, filled, who)
     return filled

@@ -195,7 +195,7 @@ def close(connection: sa.Connection, claimant: Claimant, intent: Intent, node: N
     closed = CLOSE.first(connection, given)
     if closed is None:
         raise taken_over()
-    return node.platform, node.certname, node.generation, closed[0]
+    return audit.Who.of(node, closed[0])
 
 
 def note_closed(
