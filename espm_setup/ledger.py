@@ -52,12 +52,12 @@ def upgrade(url: str, owner: files.Owner) -> list[str]:
     :raises espm.errors.EspmError: it failed; the ledger is as it was.
     """
     file = file_of(url)
+    copy, before, now = as_owner.call(owner, lambda: _upgraded(url, file))
     done = []
     if file is None:
         done = ["No backup was made: that of PostgreSQL is pg_dump's work."]
-    elif copy := as_owner.call(owner, lambda: _backed_up(url, file)):
+    elif copy:
         done = [f"Backup of the ledger: {copy}"]
-    before, now = as_owner.call(owner, lambda: _upgraded(url))
     return [*done, f"The ledger's schema: {before or 'none'} before, {now} now."]
 
 
@@ -96,19 +96,13 @@ def _unlink(paths: list[str]) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _backed_up(url: str, file: Path) -> str | None:
-    if not file.exists():
-        return None
-    # Before there is a copy: where an espm works on it, none of this can be.
-    with ledgers.lock(url):
-        pass
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    copy = file.with_name(f"{file.name}.backup-{stamp}")
-    ledgers.backup(url, copy)
-    return str(copy)
-
-
-def _upgraded(url: str) -> Json:
+def _upgraded(url: str, file: Path | None) -> Json:
     before = ledgers.current(url)
-    ledgers.upgrade(url)
-    return [before, ledgers.current(url)]
+    copy = _copy_of(file) if file and file.exists() else None
+    ledgers.upgrade(url, save_as=copy)
+    return [copy and str(copy), before, ledgers.current(url)]
+
+
+def _copy_of(file: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return file.with_name(f"{file.name}.backup-{stamp}")

@@ -57,15 +57,16 @@ def check(engine: sa.Engine) -> None:
     raise MigrationNeeded(msg)
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, save_as: Path | None = None) -> None:
     """Create the ledger at *url* or bring its schema up to date.  Idempotent.
 
     Takes the ledger's lock, so no espm may run on it.  A new SQLite database gets mode 0600;
     its directory must be there.
 
+    :param save_as: where it is copied to before, as by :func:`backup`; by default nowhere.
     :raises espm.errors.LedgerLocked: an espm works on this ledger.
     :raises espm.errors.MigrationNeeded: the ledger is newer than this espm.
-    :raises espm.errors.ConfigError: the URL is wrong or the driver missing.
+    :raises espm.errors.ConfigError: the URL is wrong, the driver missing, or the copy not made.
     :raises espm.errors.BackendUnavailable: the database does not answer, or not as it must, and
         the message has its reason; nothing was changed.
     """
@@ -77,6 +78,8 @@ def upgrade(url: str) -> None:
         has = _revision(engine)
         if has is not None and has not in _known():
             raise MigrationNeeded(_newer(has))
+        if save_as is not None:
+            backup(url, save_as)
         from espm.ledger import scripts  # noqa: PLC0415 - see above
 
         with explaining, writing(engine) as connection:
