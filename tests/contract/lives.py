@@ -65,6 +65,15 @@ def issued(key: str = KEY, serial: int = 2**160 - 1) -> Issued:
     return Issued(pem, serial, "f0" * 32, key, start, start + timedelta(days=1825))
 
 
+@contextmanager
+def connected(url: str) -> Iterator[sa.Connection]:
+    """Connect to the database, bypassing espm."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
 # A life of WEB as every schema since the first takes it.
 _LIFE = """
 INSERT INTO nodes (certname, platform, state, version, classification, created_at, updated_at)
@@ -80,14 +89,12 @@ def make_older(url: str, revision: str, *states: str) -> None:
     :param revision: the schema's.
     :param states: of the lives; the first changed last at 20 seconds, the next at 21.
     """
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    with connected(url) as connection:
         config = scripts.config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         for second, state in enumerate(states):
             connection.exec_driver_sql(_LIFE.format(state=state, second=second))
-    engine.dispose()
 
 
 @contextmanager

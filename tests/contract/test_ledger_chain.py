@@ -17,7 +17,7 @@ from espm.ledger import Head, audit, backup, chain, open_chain, open_ledger, upg
 from espm.ledger.schema import audit as rows_of_audit
 from espm.ledger.schema import audit_head
 from espm.model import IntentKind
-from tests.contract.lives import PLAIN, WEB, active, begin, delete, make_older
+from tests.contract.lives import PLAIN, WEB, active, begin, connected, delete, make_older
 from tests.contract.test_ledger_audit import fault, outline, told
 
 if TYPE_CHECKING:
@@ -90,21 +90,17 @@ def fill(ledger: SqlLedger) -> None:
 
 def run(url: str, *statements: str) -> None:
     """Do something to the database, looking past espm."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    with connected(url) as connection:
         for statement in statements:
             connection.execute(sa.text(statement))
-    engine.dispose()
 
 
 def restore_head(url: str) -> None:
     """Give the tests of the same database a head again, should it have been removed."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    with connected(url) as connection:
         connection.execute(audit_head.delete())
         row = {"ident": 1, "number": 0, "hash": audit.GENESIS}
         connection.execute(audit_head.insert(), row)
-    engine.dispose()
 
 
 def look(url: str, logged: Head | None = None) -> str | None:
@@ -176,12 +172,10 @@ def test_a_chain_that_was_made_anew_is_found_by_a_logged_head(ledger: SqlLedger,
     for row in rows:
         row["outcome"] = "undone" if row["number"] == 4 else row["outcome"]
         previous = row["hash"] = audit.digest(row, previous)
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    with connected(url) as connection:
         connection.execute(rows_of_audit.delete())
         connection.execute(rows_of_audit.insert(), rows)
         connection.execute(audit_head.update().values(hash=previous))
-    engine.dispose()
 
     assert fault(url) is None
     assert [look(url, head) is None for head in heads] == [True] * 3 + [False] * 5

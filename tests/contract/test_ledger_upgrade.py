@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,10 +24,9 @@ from espm.ledger import backup, current, lock, open_ledger, scripts, upgrade
 from espm.ledger.indexes import metadata
 from espm.ledger.schema import REVISION, nodes
 from espm.model import NodeState
-from tests.contract.lives import WEB, active, make_older, reserve
+from tests.contract.lives import WEB, active, connected, make_older, reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 # What PostgreSQL holds of indexes and constraints, conditions and collations included.
@@ -44,15 +43,6 @@ ORDER BY 1
 """
 _SQLITE = "SELECT type, name, tbl_name FROM sqlite_master WHERE tbl_name <> 'alembic_version'"
 _SQLITE_DDL = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1"
-
-
-@contextmanager
-def connected(url: str) -> Iterator[sa.Connection]:
-    """Connect to the database, bypassing espm."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
 
 
 def described(connection: sa.Connection) -> list[Any]:
